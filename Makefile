@@ -1,0 +1,52 @@
+# make            build the extension for the server of PG_CONFIG
+# make install    install it there
+# make run        set everything up, start a private cluster, show the main job, say how to connect
+# make test       set everything up, run all tests
+# make stop       stop the private cluster of make run
+
+# The newest server installed from PostgreSQL's or Debian's packages, unless told.
+PG_CONFIG ?= $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin/pg_config)) $(if $(wildcard /usr/lib/postgresql/*/bin/pg_config),,pg_config))
+PG_MAJOR  = $(shell $(PG_CONFIG) --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
+VERSION   = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" pg_auth.control)
+TARGET    = target/pg$(PG_MAJOR)
+SCRIPT    = $(TARGET)/pg_auth--$(VERSION).sql
+LIBRARY   = $(TARGET)/release/libpg_auth.so
+
+# In this order: what is used stands before what uses it.
+SQL = sql/roles.sql sql/schemas.sql sql/functions/identity.sql \
+      $(addprefix sql/tables/,users.sql accounts.sql passwords.sql sessions.sql roles.sql user_roles.sql bans.sql audit_log.sql failed_attempts.sql) \
+      sql/views.sql sql/doors.sql \
+      $(addprefix sql/functions/,deletion.sql sessions.sql passwords.sql users.sql user_sessions.sql bans.sql impersonation.sql user_roles.sql audit.sql) \
+      sql/grants.sql
+
+DEV = . pgrx-tests/dev.sh
+
+.PHONY: all library install run test stop clean
+all: library $(SCRIPT)
+
+library:
+ifndef LIBRARY_IS_BUILT
+	PGRX_PG_CONFIG_PATH=$(PG_CONFIG) cargo build --locked --release --package pg_auth --no-default-features --features pg$(PG_MAJOR) --target-dir $(TARGET)
+endif
+
+$(SCRIPT): $(SQL) Makefile
+	mkdir -p $(TARGET)
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION pg_auth CASCADE" to load this file. \quit'; for file in $(SQL); do echo; echo "-- $$file"; cat $$file; done; } > $@.new
+	mv $@.new $@
+
+install: all
+	install -d '$(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)' '$(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension'
+	install -m 755 $(LIBRARY) '$(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)/pg_auth.so'
+	install -m 644 pg_auth.control $(SCRIPT) '$(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension/'
+
+run:
+	@$(DEV) && setup && private_server && cargo run --locked --quiet --package pgrx-tests --bin tour
+
+test:
+	@$(DEV) && setup && private_server && python_tools && cargo test --locked --package pgrx-tests
+
+stop:
+	@$(DEV) && private_server_paths && cargo run --locked --quiet --package pgrx-tests --bin tour -- stop
+
+clean:
+	rm -rf target

@@ -1,0 +1,100 @@
+# What `make run` and `make test` need around the tests, as functions of sh. Sourced by the Makefile.
+set -eu
+
+say() { printf '==> %s\n' "$*"; }
+fail() { printf 'pg_auth: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"
+    elif command -v sudo >/dev/null; then sudo "$@"
+    else fail "packages must be installed ($*): run this as root, or install sudo"
+    fi
+}
+
+installed() { [ "$(dpkg-query -W -f '${Status}' "$1" 2>/dev/null)" = 'install ok installed' ]; }
+
+# Installs the packages among the arguments that are missing.
+packages() {
+    missing=''
+    for package in "$@"; do installed "$package" || missing="$missing $package"; done
+    [ -n "$missing" ] || return 0
+    say "installing with apt:$missing"
+    [ -n "${apt_updated:-}" ] || { as_root apt-get update -qq || fail 'apt-get update failed: are the package registries reachable?'; apt_updated=1; }
+    # shellcheck disable=SC2086 # a list of words
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null \
+        || fail "apt-get could not install:$missing"
+}
+
+# The major version: PG_MAJOR if given, else the newest installed with its headers, else the distribution's.
+choose_major() {
+    [ -z "${PG_MAJOR:-}" ] || return 0
+    for include in /usr/include/postgresql/*/server; do
+        [ ! -e "$include/postgres.h" ] || PG_MAJOR=$(basename "$(dirname "$include")")
+    done
+    [ -z "${PG_MAJOR:-}" ] || [ -x "/usr/lib/postgresql/$PG_MAJOR/bin/postgres" ] || PG_MAJOR=''
+    if [ -z "${PG_MAJOR:-}" ]; then
+        as_root apt-get update -qq || fail 'apt-get update failed: are the package registries reachable?'
+        apt_updated=1
+        PG_MAJOR=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1)
+        [ -n "$PG_MAJOR" ] || fail 'no package of PostgreSQL is to be found with apt'
+    fi
+}
+
+setup() {
+    command -v cargo >/dev/null || fail 'cargo is missing: install Rust (https://rustup.rs) and come back'
+    command -v apt-get >/dev/null || fail 'this sets itself up on Debian and its kin only; elsewhere use: make install PG_CONFIG=/path/to/pg_config'
+    choose_major
+    # Debian's package would create and start a cluster on port 5432 when it is installed for the first time.
+    if ! installed postgresql-common; then
+        packages postgresql-common
+        as_root sed -i -E 's/^#? *create_main_cluster *=.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+    fi
+    packages gcc libc6-dev libclang-dev clang make "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR"
+}
+
+# Where the private server and its clusters are. Root's are outside the checkout: the server runs as an unprivileged user, who
+# may have no way into it.
+private_server_paths() {
+    choose_major
+    if [ "$(id -u)" = 0 ]; then
+        PG_AUTH_DEV=/var/cache/pg_auth/$(pwd | cksum | cut -d ' ' -f 1)
+    else
+        PG_AUTH_DEV=$(pwd)/target/dev
+    fi
+    PG_CONFIG=$PG_AUTH_DEV/pg$PG_MAJOR/lib/postgresql/$PG_MAJOR/bin/pg_config
+    export PG_AUTH_DEV PG_CONFIG PG_MAJOR
+}
+
+# A copy of the server (PostgreSQL finds its files relative to its programs) with the extension in it: nothing of the
+# system's server is touched, and no root is needed for it.
+private_server() {
+    private_server_paths
+    system=/usr/lib/postgresql/$PG_MAJOR
+    prefix=$PG_AUTH_DEV/pg$PG_MAJOR
+    version=$("$system/bin/postgres" --version)
+    if [ "$(cat "$prefix/version" 2>/dev/null || true)" != "$version" ]; then
+        say "copying $version to $prefix"
+        rm -rf "$prefix"
+        mkdir -p "$prefix/lib/postgresql" "$prefix/share/postgresql" "$prefix/include"
+        cp -a "$system" "$prefix/lib/postgresql/"
+        cp -a "/usr/share/postgresql/$PG_MAJOR" "$prefix/share/postgresql/"
+        ln -sfn /usr/include/postgresql "$prefix/include/postgresql"
+        printf '%s\n' "$version" > "$prefix/version"
+    fi
+    say "building pg_auth for $version (the first time takes some minutes)"
+    system_config=$system/bin/pg_config
+    # Built against the system's headers, so that the copy's path does not make it all be built again.
+    make --no-print-directory -s all PG_CONFIG="$system_config" || fail 'the extension could not be built'
+    make --no-print-directory -s install PG_CONFIG="$PG_CONFIG" LIBRARY_IS_BUILT=1 >/dev/null || fail 'the extension could not be installed into the private server'
+}
+
+# Python with the clients and linters that the tests use.
+python_tools() {
+    packages python3 python3-venv
+    venv=$PG_AUTH_DEV/python
+    if [ ! -x "$venv/bin/pgspot" ] || ! "$venv/bin/python" -c 'import psycopg' 2>/dev/null; then
+        say "installing pgspot and psycopg from PyPI into $venv"
+        /usr/bin/python3 -m venv --clear "$venv" || fail 'python3 -m venv failed'
+        "$venv/bin/pip" install --quiet --disable-pip-version-check pgspot==0.9.4 'psycopg[binary]==3.2.*' || fail 'pip could not install pgspot and psycopg: is PyPI reachable?'
+    fi
+}

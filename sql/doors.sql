@@ -1,0 +1,268 @@
+-- The doors: what must happen before there is an identity, or must not depend on what the identity may see.
+-- They belong to auth_door, whose policies pass everything on just the tables it needs; only auth_owner may call them, and
+-- every caller is one of our own functions. Each says what it crosses, because of what, and who calls.
+
+-- Crosses: passwords, bans. Because: whoever signs in has no identity yet. Callers: sign_in.
+create function auth_private.find_credentials(
+    address text, out user_id uuid, out hash text, out epoch bigint, out email_verified boolean, out ban_reason text, out ban_expires_at timestamptz)
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    select u.id, p.hash, coalesce(e.epoch, 0), u.email_verified, b.reason, b.expires_at
+      into user_id, hash, epoch, email_verified, ban_reason, ban_expires_at
+      from auth.users u
+      left join auth_private.passwords p on p.user_id operator(pg_catalog.=) u.id
+      left join auth_private.session_epochs e on e.user_id operator(pg_catalog.=) u.id
+      left join auth.bans b on b.user_id operator(pg_catalog.=) u.id
+                           and (b.expires_at is null or b.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp())
+     where u.email operator(pg_catalog.=) address;
+end
+$$;
+comment on function auth_private.find_credentials is 'Door: what sign_in must know about an address. All null where there is no such user.';
+
+-- Crosses: users, user_roles, accounts, passwords. Because: whoever signs up has no identity yet. Callers: sign_up.
+create function auth_private.register_user(
+    address text, user_name text, user_image text, user_attributes jsonb, password_hash text, out user_id uuid, out epoch bigint)
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    epoch := 0;
+    insert into auth.users (email, name, image, attributes)
+    values (address, user_name, user_image, user_attributes)
+        on conflict do nothing
+    returning id into user_id;
+    if user_id is not null then
+        insert into auth.user_roles (user_id, role) values (register_user.user_id, 'user');
+        insert into auth.accounts (user_id, provider, provider_user_id) values (register_user.user_id, 'credential', register_user.user_id::text);
+        insert into auth_private.passwords (user_id, hash) values (register_user.user_id, password_hash);
+    end if;
+end
+$$;
+comment on function auth_private.register_user is 'Door: a user who signs up, with the role "user" and a password. Null where the address is taken.';
+
+-- Crosses: sessions, session_keys, users. Because: the session is what makes the identity. Callers: sign_in, sign_up, change_password.
+-- The epoch and the hash are those read before the password was checked: a ban or another password since then makes the
+-- new session worthless or refuses it, however long the hashing took.
+create function auth_private.open_session(
+    of_user uuid, read_epoch bigint, checked_hash text, key bytea, lifetime_seconds integer, fixed boolean, address inet, agent text)
+    returns uuid
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    opened     timestamptz := pg_catalog.clock_timestamp();
+    expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds);
+    session_id uuid;
+begin
+    -- "for share": at REPEATABLE READ a password changed since our snapshot stops us here.
+    perform from auth_private.passwords p
+      where p.user_id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash for share;
+    if not found then
+        return null;
+    end if;
+    update auth.users u set last_sign_in_at = opened where u.id operator(pg_catalog.=) of_user;
+    insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent)
+    values (of_user, opened, opened, expires, coalesce(address, pg_catalog.inet_client_addr()), agent)
+    returning id into session_id;
+    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until)
+    values (key, session_id, read_epoch, opened, case when fixed then expires end);
+    return session_id;
+end
+$$;
+comment on function auth_private.open_session is 'Door: a new session after a right password. Null where the password or the user has changed meanwhile.';
+
+-- Crosses: sessions, session_keys. Because: the session belongs to somebody else. Callers: impersonate_user, which has asked for the permission.
+create function auth_private.open_impersonation(
+    of_user uuid, actor uuid, actor_session uuid, key bytea, lifetime interval, agent text)
+    returns uuid
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    opened     timestamptz := pg_catalog.clock_timestamp();
+    session_id uuid;
+begin
+    insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent, impersonated_by)
+    values (of_user, opened, opened, opened operator(pg_catalog.+) lifetime, pg_catalog.inet_client_addr(), agent, actor)
+    returning id into session_id;
+    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until, parent_session_id)
+    values (key, session_id,
+            coalesce((select e.epoch from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) of_user), 0),
+            opened, opened operator(pg_catalog.+) lifetime, actor_session);
+    return session_id;
+end
+$$;
+comment on function auth_private.open_impersonation is 'Door: a session of one user run by another.';
+
+-- Crosses: sessions, session_keys. Because: the caller shows a token, and need not be anybody yet. Callers: refresh_session.
+create function auth_private.slide_session(live_session uuid, lifetime_seconds integer, update_age_seconds integer)
+    returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moment timestamptz := pg_catalog.clock_timestamp();
+begin
+    -- The clock stands in the condition: a session that expired while we waited for its row is not raised from the dead.
+    update auth.sessions s
+       set updated_at = moment,
+           expires_at = greatest(s.expires_at, least(moment operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds), k.slides_until))
+      from auth_private.session_keys k
+     where k.session_id operator(pg_catalog.=) s.id and s.id operator(pg_catalog.=) live_session
+       and s.expires_at operator(pg_catalog.>) moment
+       and s.updated_at operator(pg_catalog.<=) (moment operator(pg_catalog.-) pg_catalog.make_interval(secs => update_age_seconds));
+end
+$$;
+comment on function auth_private.slide_session is 'Door: moves the expiry of a live session, at most once per update age and never past its limit.';
+
+-- Crosses: session_keys. Because: nobody but doors reads or writes keys. Callers: verify_password, after a right password.
+create function auth_private.freshen_session(live_session uuid) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update auth_private.session_keys k set authenticated_at = pg_catalog.clock_timestamp() where k.session_id operator(pg_catalog.=) live_session;
+end
+$$;
+comment on function auth_private.freshen_session is 'Door: the user has just proved who they are.';
+
+-- Crosses: session_keys. Because: nobody but doors reads or writes keys. Callers: revoke_other_sessions, which has ended all and keeps one.
+create function auth_private.keep_session(live_session uuid) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update auth_private.session_keys k
+       set epoch = (select e.epoch from auth_private.session_epochs e join auth.sessions s on s.user_id operator(pg_catalog.=) e.user_id
+                     where s.id operator(pg_catalog.=) live_session)
+     where k.session_id operator(pg_catalog.=) live_session;
+end
+$$;
+comment on function auth_private.keep_session is 'Door: lets one session live on in the user''s present epoch.';
+
+-- Crosses: passwords. Because: whoever signs in has no identity yet. Callers: sign_in, after a right password.
+-- "hash = checked_hash": a re-hash must not undo a password changed meanwhile.
+create function auth_private.replace_hash(of_user uuid, checked_hash text, new_hash text) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update auth_private.passwords p set hash = new_hash
+     where p.user_id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash;
+    return found;
+end
+$$;
+comment on function auth_private.replace_hash is 'Door: the same password under today''s parameters.';
+
+-- Crosses: failed_attempts. Because: whoever guesses has no identity. Callers: everything that checks a password.
+create function auth_private.blocked_for(subjects bytea[], max_attempts integer, window_seconds integer) returns integer
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moment  timestamptz := pg_catalog.clock_timestamp();
+    seconds numeric;
+begin
+    -- After max_attempts failures in the window: 30 s, doubling with each further one, never longer than the window.
+    select pg_catalog.max(
+               least(30 operator(pg_catalog.*) pg_catalog.power(2::numeric, least(f.failures operator(pg_catalog.-) max_attempts, 30)::numeric), window_seconds::numeric)
+               operator(pg_catalog.-) extract(epoch from moment operator(pg_catalog.-) f.latest))
+      into seconds
+      from (select pg_catalog.count(*) as failures, pg_catalog.max(a.failed_at) as latest
+              from auth_private.failed_attempts a
+             where a.subject operator(pg_catalog.=) any (subjects)
+               and a.failed_at operator(pg_catalog.>) (moment operator(pg_catalog.-) pg_catalog.make_interval(secs => window_seconds))
+             group by a.subject) f
+     where f.failures operator(pg_catalog.>=) max_attempts;
+    return greatest(0, pg_catalog.ceil(seconds))::integer;
+end
+$$;
+comment on function auth_private.blocked_for is 'Door: for how many seconds the next attempt must wait; 0 where it need not.';
+
+-- Crosses: failed_attempts. Because: as above. Callers: everything that checks a password, after a wrong one.
+create function auth_private.charge_failure(subjects bytea[]) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into auth_private.failed_attempts (subject) select s from pg_catalog.unnest(subjects) as s;
+end
+$$;
+comment on function auth_private.charge_failure is 'Door: counts a wrong password.';
+
+-- Crosses: failed_attempts. Because: as above. Callers: everything that checks a password, after a right one.
+create function auth_private.forgive_failures(of_subject bytea) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from auth_private.failed_attempts a where a.subject operator(pg_catalog.=) of_subject;
+end
+$$;
+comment on function auth_private.forgive_failures is 'Door: a right password clears the account''s count.';
+
+-- Crosses: session_epochs, users. Because: whoever may ban need not be allowed to read. Callers: every verb on another user, first of all.
+-- An update and not a lock: at REPEATABLE READ a row that was only locked would let a stale snapshot pass.
+create function auth_private.guard_user(target uuid) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from auth.users u where u.id operator(pg_catalog.=) target for key share;
+    if not found then
+        return false;
+    end if;
+    insert into auth_private.session_epochs as e (user_id) values (target)
+        on conflict (user_id) do update set guard = e.guard operator(pg_catalog.+) 1;
+    return true;
+end
+$$;
+comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns. False where there is no such user.';
+
+-- Crosses: admin_guard, user_roles, bans. Because: the rule holds whatever the caller may read. Callers: set_user_roles, ban_user, delete_user.
+create function auth_private.is_last_admin(target uuid) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from auth.user_roles r where r.user_id operator(pg_catalog.=) target and r.role operator(pg_catalog.=) 'admin';
+    if not found then
+        return false;
+    end if;
+    update auth_private.admin_guard g set turns = g.turns operator(pg_catalog.+) 1;
+    return exists (
+               select from auth.bans b where b.user_id operator(pg_catalog.=) target
+                  and (b.expires_at is null or b.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp())) is false
+       and not exists (
+               select from auth.user_roles r
+                where r.role operator(pg_catalog.=) 'admin' and r.user_id operator(pg_catalog.<>) target
+                  and not exists (select from auth.bans b where b.user_id operator(pg_catalog.=) r.user_id
+                                     and (b.expires_at is null or b.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp())));
+end
+$$;
+comment on function auth_private.is_last_admin is 'Door: true when no other user with the role "admin" is free of a ban.';
+
+-- Crosses: audit_log. Because: everybody''s deeds are recorded, few may read them. Callers: every function that changes something.
+create function auth_private.append_audit(
+    act text, actor uuid, impersonator uuid, session uuid, db_role text, target uuid, address inet, agent text, particulars jsonb) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into auth.audit_log (action, actor_id, impersonator_id, session_id, database_role, user_id, ip_address, user_agent, details)
+    values (act, actor, impersonator, session, db_role, target, coalesce(address, pg_catalog.inet_client_addr()), agent, particulars);
+end
+$$;
+comment on function auth_private.append_audit is 'Door: one line in the audit log.';
+
+-- Crosses: users, user_roles, bans. Because: whoever may ban a user is shown the banned user, also without user:get. Callers: every function that returns a user.
+create function auth_private.user_json(of_user uuid) returns jsonb
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select pg_catalog.to_jsonb(d) from auth_private.users_rendered d where d.id operator(pg_catalog.=) of_user);
+end
+$$;
+comment on function auth_private.user_json is 'Door: a user as clients see it.';
+
+-- Crosses: sessions. Because: as above. Callers: every function that returns a session.
+create function auth_private.session_json(of_session uuid, current_session uuid) returns jsonb
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select pg_catalog.jsonb_build_object(
+                'id', s.id, 'user_id', s.user_id, 'created_at', s.created_at, 'updated_at', s.updated_at, 'expires_at', s.expires_at,
+                'ip_address', pg_catalog.host(s.ip_address), 'user_agent', s.user_agent, 'impersonated_by', s.impersonated_by,
+                'current', s.id is not distinct from current_session)
+              from auth.sessions s where s.id operator(pg_catalog.=) of_session);
+end
+$$;
+comment on function auth_private.session_json is 'Door: a session as clients see it.';

@@ -1,0 +1,26 @@
+-- bans: who may not sign in, why and until when. A user is banned while there is a row that has not expired; a new ban replaces the old.
+create table auth.bans (
+    user_id    uuid not null constraint bans_pkey primary key constraint bans_user_id_fkey references auth.users on delete cascade,
+    reason     text not null constraint bans_reason_check check (pg_catalog.char_length(reason) between 1 and 1000),
+    banned_by  uuid constraint bans_banned_by_fkey references auth.users on delete set null,
+    created_at timestamptz not null default pg_catalog.clock_timestamp(),
+    expires_at timestamptz
+);
+comment on table auth.bans is 'Bans. A user reads the own one, holders of user:list or user:get all.';
+create index bans_banned_by_idx on auth.bans (banned_by) where banned_by is not null;
+
+alter table auth.bans enable row level security;
+alter table auth.bans force row level security;
+create policy bans_client_select on auth.bans for select to authenticated
+    using (user_id = (select auth.uid()) or (select auth.has_permission('user:list')) or (select auth.has_permission('user:get')));
+create policy bans_owner_select on auth.bans for select to auth_owner
+    using (user_id = (select auth.uid()) or (select auth_private.holds_any('user:')));
+create policy bans_insert on auth.bans for insert to auth_owner
+    with check ((select auth.has_permission('user:ban')) and auth_private.dominates_user(user_id));
+create policy bans_update on auth.bans for update to auth_owner
+    using ((select auth.has_permission('user:ban')) and auth_private.dominates_user(user_id));
+create policy bans_delete on auth.bans for delete to auth_owner
+    using ((select auth.has_permission('user:ban')) and auth_private.dominates_user(user_id));
+create policy bans_door on auth.bans for select to auth_door using (true);
+
+select pg_catalog.pg_extension_config_dump('auth.bans', '');

@@ -1,0 +1,179 @@
+//! Who is calling.
+
+use crate::backend::identity::{self, Identity, Scope};
+use crate::backend::raise::run;
+use crate::caller::{self, Caller};
+use crate::domain::permission;
+use crate::domain::token::token_hash;
+use crate::error::{Code, Error, Result, invalid, required};
+use crate::store::{callers, sessions, users};
+use pgrx::{JsonB, Uuid, pg_extern};
+use serde_json::{Value, json};
+
+/// `auth.uid()`
+#[pg_extern(sql = false)]
+fn uid() -> Option<Uuid> {
+    caller::live_session().map(|session| session.user)
+}
+
+/// `auth.session_id()`
+#[pg_extern(sql = false)]
+fn session_id() -> Option<Uuid> {
+    caller::live_session().map(|session| session.id)
+}
+
+/// `auth.actor_id()`
+#[pg_extern(sql = false)]
+fn actor_id() -> Option<Uuid> {
+    caller::live_session().map(|session| session.impersonator.unwrap_or(session.user))
+}
+
+/// `auth.current_user_roles()`
+#[pg_extern(sql = false)]
+fn current_user_roles() -> Vec<String> {
+    caller::resolve().person().map(|person| person.rights.0.clone()).unwrap_or_default()
+}
+
+/// `auth.has_permission()`
+#[pg_extern(sql = false)]
+fn has_permission(permission: Option<String>) -> bool {
+    run(|| {
+        let permission = required(permission, "permission")?;
+        must_exist(&permission)?;
+        Ok(caller::resolve().holds(&permission))
+    })
+}
+
+/// `auth.has_permissions()`
+#[pg_extern(sql = false)]
+fn has_permissions(permissions: Option<JsonB>, user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> bool {
+    run(|| {
+        let caller = caller::resolve().identified()?;
+        let about_another = roles.is_none() && user_id.is_some() && user_id != caller.user();
+        if about_another {
+            caller.must_hold("user:get")?;
+        }
+        let wanted = wanted(&required(permissions, "permissions")?.0)?;
+        let held = match (roles, user_id) {
+            (Some(roles), _) => {
+                let roles: Vec<String> = roles.into_iter().collect::<Option<_>>().ok_or_else(|| invalid("roles"))?;
+                callers::holdings_of_roles(&roles).ok_or_else(|| Error::from(Code::INVALID_ROLE))?
+            }
+            (None, Some(user)) if about_another => {
+                if !callers::user_exists(user) {
+                    return Err(Code::USER_NOT_FOUND.into());
+                }
+                callers::holdings_of_user(user).1
+            }
+            _ => return Ok(!wanted.is_empty() && wanted.iter().all(|permission| caller.holds(permission))),
+        };
+        Ok(!wanted.is_empty() && wanted.iter().all(|permission| held.holds(permission)))
+    })
+}
+
+/// `auth.use_session()`
+#[pg_extern(sql = false)]
+fn use_session(token: Option<String>, is_local: Option<bool>) -> Uuid {
+    run(|| {
+        let token = required(token, "token")?;
+        let session = caller::session_by_token(token_hash(&token)).ok_or(Code::INVALID_SESSION)?;
+        let scope = if is_local.unwrap_or(true) { Scope::Transaction } else { Scope::Connection };
+        identity::set(Some(Identity { session: uuid::Uuid::from_bytes(*session.id.as_bytes()), scope }));
+        Ok(session.user)
+    })
+}
+
+/// `auth.reset_session()`
+#[pg_extern(sql = false)]
+fn reset_session() {
+    identity::set(None);
+}
+
+/// `auth.get_session()`
+#[pg_extern(sql = false)]
+fn get_session() -> Option<JsonB> {
+    let caller = caller::current();
+    let session = &caller.person()?.session;
+    Some(JsonB(json!({"session": sessions::json_for_reader(session.id), "user": users::json_for_reader(session.user)})))
+}
+
+/// `auth_private.resolve_identity()`
+#[pg_extern(sql = false)]
+fn resolve_identity() {
+    caller::resolve();
+}
+
+/// `auth_private.find_session()`
+#[pg_extern(sql = false)]
+fn find_session(token_hash: Option<Vec<u8>>) -> Option<Vec<Uuid>> {
+    let session = caller::session_by_token(token_hash?.try_into().ok()?)?;
+    Some(vec![session.id, session.user])
+}
+
+/// `auth_private.holds()`
+#[pg_extern(sql = false)]
+fn holds(permission: Option<String>) -> bool {
+    permission.is_some_and(|permission| caller::resolve().holds(&permission))
+}
+
+/// `auth_private.holds_any()`
+#[pg_extern(sql = false)]
+fn holds_any(prefix: Option<String>) -> bool {
+    let Some(prefix) = prefix else { return false };
+    match caller::resolve() {
+        Caller::User(person) => person.rights.1.holds_any(&prefix),
+        Caller::DatabaseRole => true,
+        Caller::Anonymous | Caller::Ended => false,
+    }
+}
+
+/// `auth_private.dominates_user()`
+#[pg_extern(sql = false)]
+fn dominates_user(user_id: Option<Uuid>) -> bool {
+    let Some(user) = user_id else { return false };
+    match caller::resolve() {
+        Caller::User(person) => person.session.user == user || person.rights.1.dominates(&callers::holdings_of_user(user).1),
+        Caller::DatabaseRole => true,
+        Caller::Anonymous | Caller::Ended => false,
+    }
+}
+
+/// `auth_private.is_administrative()`
+#[pg_extern(sql = false)]
+fn is_administrative(user_id: Option<Uuid>) -> bool {
+    user_id.is_some_and(|user| callers::holdings_of_user(user).1.is_administrative())
+}
+
+/// `auth_private.dominates_roles()`
+#[pg_extern(sql = false)]
+fn dominates_roles(roles: Option<Vec<Option<String>>>) -> Option<bool> {
+    let roles: Vec<String> = roles?.into_iter().collect::<Option<_>>()?;
+    let asked = callers::holdings_of_roles(&roles)?;
+    Some(match caller::resolve() {
+        Caller::User(person) => person.rights.1.dominates(&asked),
+        Caller::DatabaseRole => true,
+        Caller::Anonymous | Caller::Ended => false,
+    })
+}
+
+/// A name that is in no role and not built in is an error: a misspelt policy would otherwise be closed, or open, in silence.
+fn must_exist(permission: &str) -> Result<()> {
+    if permission::is_built_in(permission) || callers::is_listed(permission) { Ok(()) } else { Err(invalid("permission")) }
+}
+
+/// `{"user": ["ban", "list"]}` as `user:ban`, `user:list`; an empty object or list asks for nothing, which nobody is granted.
+fn wanted(permissions: &Value) -> Result<Vec<String>> {
+    let wrong = || invalid("permissions");
+    let mut wanted = Vec::new();
+    let mut asks_for_nothing = false;
+    for (resource, actions) in permissions.as_object().ok_or_else(wrong)? {
+        let actions = actions.as_array().ok_or_else(wrong)?;
+        asks_for_nothing |= actions.is_empty();
+        for action in actions {
+            let permission = format!("{resource}:{}", action.as_str().ok_or_else(wrong)?);
+            must_exist(&permission).map_err(|_| wrong())?;
+            wanted.push(permission);
+        }
+    }
+    Ok(if asks_for_nothing { Vec::new() } else { wanted })
+}

@@ -1,0 +1,132 @@
+//! Passwords: a user's own, and those set by administrators.
+
+use crate::backend::raise::{answer, run};
+use crate::caller::{self, Caller, Origin, Person, Record, check_password, hash_password};
+use crate::config;
+use crate::domain::{password::Password, token};
+use crate::error::{Code, Result, required};
+use crate::store::attempts::Subjects;
+use crate::store::sessions::{self, NewSession};
+use crate::store::{passwords, users};
+use pgrx::{JsonB, Uuid, pg_extern};
+use serde_json::{Value, json};
+
+/// `auth.change_password()`
+#[pg_extern(sql = false)]
+fn change_password(current_password: Option<String>, new_password: Option<String>, revoke_other_sessions: Option<bool>) -> JsonB {
+    run(|| {
+        let person = caller::oneself()?;
+        let policy = config::password_policy();
+        let (current, new) = (required(current_password, "current_password")?, required(new_password, "new_password")?);
+        let (current, new) = (Password::presented(&current, &policy)?, Password::chosen(&new, &policy)?);
+        let user = person.session.user;
+        let Some(known) = prove(&person, &current, "change_password")? else { return Ok(wrong_password()) };
+        let hash = hash_password(&new)?;
+        if !passwords::change(user, &known.hash, &hash) {
+            return Ok(wrong_password());
+        }
+        let session = person.session.id;
+        let record = Record::of(&Caller::User(person), "change_password").to(Some(user));
+        let (session, token) = if revoke_other_sessions.unwrap_or(false) {
+            sessions::end_all(user);
+            let token = token::new_token();
+            let origin = Origin::new(None, None)?;
+            let opened = sessions::open(&NewSession {
+                user,
+                epoch: known.epoch + 1,
+                checked_hash: &hash,
+                token_hash: token::token_hash(&token),
+                lifetime: config::session_lifetime(true),
+                fixed: false,
+                address: origin.address,
+                agent: None,
+            });
+            (opened.ok_or(Code::USER_NOT_FOUND)?, Some(token))
+        } else {
+            sessions::freshen(session);
+            (session, None)
+        };
+        record.with("sessions_revoked", token.is_some()).ok();
+        let current = token.is_none().then_some(session);
+        Ok(JsonB(json!({"user": users::json(user), "session": sessions::json(session, current), "token": token})))
+    })
+}
+
+/// `auth.verify_password()`
+#[pg_extern(sql = false)]
+fn verify_password(password: Option<String>) -> JsonB {
+    run(|| {
+        let person = caller::oneself()?;
+        let password = Password::presented(&required(password, "password")?, &config::password_policy())?;
+        if prove(&person, &password, "verify_password")?.is_none() {
+            return Ok(wrong_password());
+        }
+        sessions::freshen(person.session.id);
+        let user = person.session.user;
+        Record::of(&Caller::User(person), "verify_password").to(Some(user)).ok();
+        Ok(JsonB(json!({})))
+    })
+}
+
+/// `auth.set_password()`
+#[pg_extern(sql = false)]
+fn set_password(new_password: Option<String>) {
+    run(|| {
+        let person = caller::oneself()?;
+        person.must_be_fresh()?;
+        let password = Password::chosen(&required(new_password, "new_password")?, &config::password_policy())?;
+        let user = person.session.user;
+        let (hash, ..) = passwords::of_user(user).ok_or(Code::INVALID_SESSION)?;
+        if hash.is_some() || !passwords::insert(user, &hash_password(&password)?) {
+            return Err(Code::PASSWORD_ALREADY_SET.into());
+        }
+        Record::of(&Caller::User(person), "set_password").to(Some(user)).ok();
+        Ok(())
+    });
+}
+
+/// `auth.set_user_password()`
+#[pg_extern(sql = false)]
+fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke_sessions: Option<bool>) -> JsonB {
+    run(|| {
+        let caller = caller::administrator("user:set-password")?;
+        let user = required(user_id, "user_id")?;
+        let policy = config::password_policy();
+        let password = new_password.map(|text| Password::chosen(&text, &policy)).transpose()?;
+        caller.must_dominate(user)?;
+        let record = Record::of(&caller, "set_user_password").to(Some(user)).with("removed", password.is_none());
+        match password {
+            Some(password) => passwords::put(user, &hash_password(&password)?),
+            None => passwords::remove(user),
+        }
+        if revoke_sessions.unwrap_or(true) {
+            sessions::end_all(user);
+        }
+        record.with("sessions_revoked", revoke_sessions.unwrap_or(true)).ok();
+        Ok(JsonB(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
+    })
+}
+
+struct Known {
+    hash: String,
+    epoch: i64,
+}
+
+/// Checks the caller's own password; none when it is wrong, which is then on record.
+fn prove(person: &Person, password: &Password, action: &'static str) -> Result<Option<Known>> {
+    let user = person.session.user;
+    let (hash, epoch, email) = passwords::of_user(user).ok_or(Code::INVALID_SESSION)?;
+    let hash = hash.ok_or(Code::CREDENTIAL_ACCOUNT_NOT_FOUND)?;
+    let origin = Origin::new(None, None)?;
+    // The count of sign_in: a stolen session must not be a second place to guess at.
+    let subjects = Subjects::new(&email.unwrap_or_else(|| user.to_string()), origin.address);
+    if check_password(&subjects, password, Some(&hash))? {
+        return Ok(Some(Known { hash, epoch }));
+    }
+    Record::of(&Caller::User(person.clone()), action).to(Some(user)).failed(Code::INVALID_PASSWORD, Some(&origin));
+    Ok(None)
+}
+
+fn wrong_password() -> JsonB {
+    JsonB(answer(&Code::INVALID_PASSWORD.into(), None, Value::Null))
+}

@@ -1,0 +1,119 @@
+//! Pages of users.
+
+use crate::backend::raise::run;
+use crate::caller;
+use crate::domain::user_query::{Request, UserQuery};
+use crate::error::invalid;
+use crate::store::user_list::{self, ListedUser};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::iter::TableIterator;
+use pgrx::{JsonB, Uuid, name, pg_extern};
+use serde_json::{Value, json};
+
+/// `auth.list_users()`
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn list_users(
+    search_value: Option<String>,
+    search_field: Option<String>,
+    search_operator: Option<String>,
+    filter_field: Option<String>,
+    filter_value: Option<String>,
+    filter_operator: Option<String>,
+    sort_by: Option<String>,
+    sort_direction: Option<String>,
+    page_size: Option<i32>,
+    page_offset: Option<i32>,
+    after_cursor: Option<String>,
+) -> TableIterator<
+    'static,
+    (
+        name!(id, Uuid),
+        name!(email, Option<String>),
+        name!(email_verified, bool),
+        name!(name, String),
+        name!(image, Option<String>),
+        name!(roles, Vec<String>),
+        name!(banned, bool),
+        name!(ban_reason, Option<String>),
+        name!(ban_expires_at, Option<TimestampWithTimeZone>),
+        name!(attributes, JsonB),
+        name!(created_at, TimestampWithTimeZone),
+        name!(updated_at, TimestampWithTimeZone),
+        name!(last_sign_in_at, Option<TimestampWithTimeZone>),
+    ),
+> {
+    run(|| {
+        caller::with_permission("user:list")?;
+        let filters = [search_value, search_field, search_operator, filter_field, filter_value, filter_operator, sort_by, sort_direction, after_cursor];
+        let (users, _) = user_list::page(&UserQuery::build(request(filters, page_size, page_offset))?)?;
+        let rows = users.into_iter().map(|u| {
+            (
+                u.id, u.email, u.email_verified, u.name, u.image, u.roles, u.banned, u.ban_reason, u.ban_expires_at, u.attributes,
+                u.created_at, u.updated_at, u.last_sign_in_at,
+            )
+        });
+        Ok(TableIterator::new(rows))
+    })
+}
+
+/// `auth.list_users_page()`
+#[pg_extern(sql = false)]
+#[allow(clippy::too_many_arguments)]
+fn list_users_page(
+    search_value: Option<String>,
+    search_field: Option<String>,
+    search_operator: Option<String>,
+    filter_field: Option<String>,
+    filter_value: Option<String>,
+    filter_operator: Option<String>,
+    sort_by: Option<String>,
+    sort_direction: Option<String>,
+    page_size: Option<i32>,
+    page_offset: Option<i32>,
+    after_cursor: Option<String>,
+    count: Option<String>,
+) -> JsonB {
+    run(|| {
+        caller::with_permission("user:list")?;
+        let filters = [search_value, search_field, search_operator, filter_field, filter_value, filter_operator, sort_by, sort_direction, after_cursor];
+        let query = UserQuery::build(request(filters, page_size, page_offset))?;
+        let total = match count.as_deref().unwrap_or("exact") {
+            "none" => None,
+            "estimated" if query.counts_everybody() => Some(user_list::estimate().map_or_else(|| user_list::total(&query), Ok)?),
+            "exact" | "estimated" => Some(user_list::total(&query)?),
+            _ => return Err(invalid("count")),
+        };
+        let (users, next_cursor) = user_list::page(&query)?;
+        let (limit, offset) = query.bounds();
+        let users: Vec<Value> = users.into_iter().map(render).collect();
+        Ok(JsonB(json!({"users": users, "total": total, "limit": limit, "offset": offset, "next_cursor": next_cursor})))
+    })
+}
+
+fn request(arguments: [Option<String>; 9], page_size: Option<i32>, page_offset: Option<i32>) -> Request {
+    let [search_value, search_field, search_operator, filter_field, filter_value, filter_operator, sort_by, sort_direction, after_cursor] =
+        arguments;
+    let or = |value: Option<String>, default: &str| value.unwrap_or_else(|| default.to_owned());
+    Request {
+        search_value,
+        search_field: or(search_field, "email"),
+        search_operator: or(search_operator, "contains"),
+        filter_field,
+        filter_value,
+        filter_operator: or(filter_operator, "eq"),
+        sort_by: or(sort_by, "created_at"),
+        sort_direction: or(sort_direction, "desc"),
+        page_size: page_size.unwrap_or(100),
+        page_offset: page_offset.unwrap_or(0),
+        after_cursor,
+    }
+}
+
+fn render(user: ListedUser) -> Value {
+    json!({
+        "id": user.id.to_string(), "email": user.email, "email_verified": user.email_verified, "name": user.name, "image": user.image,
+        "roles": user.roles, "banned": user.banned, "ban_reason": user.ban_reason, "ban_expires_at": user.ban_expires_at,
+        "attributes": user.attributes.0, "created_at": user.created_at, "updated_at": user.updated_at, "last_sign_in_at": user.last_sign_in_at,
+    })
+}

@@ -1,0 +1,119 @@
+//! Application roles and who holds them.
+
+use crate::backend::raise::run;
+use crate::caller::{self, Caller, Record};
+use crate::deeds::roles;
+use crate::domain::permission::{is_name, is_permission};
+use crate::error::{Code, Error, Result, invalid, required};
+use crate::store::user_roles::{self, UserRole};
+use crate::store::users;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::iter::TableIterator;
+use pgrx::{JsonB, Uuid, name, pg_extern};
+use serde_json::json;
+
+const MAX_DESCRIPTION: usize = 1_000;
+
+/// `auth.set_user_roles()`
+#[pg_extern(sql = false)]
+fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> JsonB {
+    run(|| {
+        let caller = caller::administrator("user:set-role")?;
+        let user = required(user_id, "user_id")?;
+        let roles = roles::grantable(required(roles, "roles")?)?;
+        caller.must_dominate(user)?;
+        let before = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
+        let record = Record::of(&caller, "set_user_roles").to(Some(user));
+        roles::replace(&caller, user, &roles)?;
+        record.with("before", json!({"roles": before["roles"]})).with("after", json!({"roles": roles})).ok();
+        Ok(JsonB(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
+    })
+}
+
+/// `auth.define_user_role()`
+#[pg_extern(sql = false)]
+fn define_user_role(name: Option<String>, permissions: Option<Vec<Option<String>>>, description: Option<String>) -> JsonB {
+    run(|| {
+        let caller = caller::administrator("role:define")?;
+        let name = required(name, "name")?;
+        let permissions = required(permissions, "permissions")?.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| invalid("permissions"))?;
+        if !is_name(&name) {
+            return Err(invalid("name"));
+        }
+        if !permissions.iter().all(|permission| is_permission(permission)) {
+            return Err(invalid("permissions"));
+        }
+        if description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION) {
+            return Err(invalid("description"));
+        }
+        let before = user_roles::get(&name);
+        must_be_definable(before.as_ref())?;
+        let lacking = |permission: &String| !caller.holds(permission);
+        if permissions.iter().any(lacking) || before.iter().flat_map(|role| &role.permissions).any(lacking) {
+            return Err(Code::TARGET_OUTRANKS_YOU.into());
+        }
+        user_roles::define(&name, &permissions, description.as_deref());
+        let role = user_roles::get(&name).ok_or(Code::ROLE_NOT_FOUND)?;
+        let record = record(&caller, "define_user_role", &name);
+        let record = record.with("before", before.map_or(json!(null), |role| json!({"permissions": role.permissions})));
+        record.with("after", json!({"permissions": role.permissions})).ok();
+        Ok(JsonB(json!({
+            "name": role.name,
+            "description": role.description,
+            "built_in": role.built_in,
+            "permissions": role.permissions,
+            "created_at": role.created_at,
+            "updated_at": role.updated_at,
+        })))
+    })
+}
+
+/// `auth.drop_user_role()`
+#[pg_extern(sql = false)]
+fn drop_user_role(name: Option<String>) {
+    run(|| {
+        let caller = caller::administrator("role:define")?;
+        let name = required(name, "name")?;
+        let role = user_roles::get(&name).ok_or(Code::ROLE_NOT_FOUND)?;
+        must_be_definable(Some(&role))?;
+        if !role.permissions.iter().all(|permission| caller.holds(permission)) {
+            return Err(Code::TARGET_OUTRANKS_YOU.into());
+        }
+        if let Some(false) = user_roles::drop(&name) {
+            return Err(Code::ROLE_IN_USE.into());
+        }
+        record(&caller, "drop_user_role", &name).with("before", json!({"permissions": role.permissions})).ok();
+        Ok(())
+    });
+}
+
+/// `auth.list_user_roles()`
+#[pg_extern(sql = false)]
+fn list_user_roles() -> TableIterator<
+    'static,
+    (
+        name!(name, String),
+        name!(description, Option<String>),
+        name!(built_in, bool),
+        name!(permissions, Vec<String>),
+        name!(created_at, TimestampWithTimeZone),
+        name!(updated_at, TimestampWithTimeZone),
+    ),
+> {
+    run(|| {
+        caller::with_permission("role:list")?;
+        let row = |role: UserRole| (role.name, role.description, role.built_in, role.permissions, role.created_at, role.updated_at);
+        Ok(TableIterator::new(user_roles::list().into_iter().map(row)))
+    })
+}
+
+fn must_be_definable(role: Option<&UserRole>) -> Result<()> {
+    match role {
+        Some(role) if role.built_in => Err(Error::about(Code::PROTECTED_ROLE, role.name.clone())),
+        _ => Ok(()),
+    }
+}
+
+fn record(caller: &Caller, action: &'static str, role: &str) -> Record {
+    Record::of(caller, action).with("role", role)
+}

@@ -1,0 +1,221 @@
+//! Users: reading, creating, changing, deleting.
+
+use crate::backend::identity;
+use crate::backend::raise::run;
+use crate::caller::{self, Caller, Record, hash_password};
+use crate::config;
+use crate::deeds::{bans, roles};
+use crate::domain::user_patch::{Keys, UserPatch};
+use crate::domain::{email::Email, password::Password, permission, profile};
+use crate::error::{Code, Error, Result, required};
+use crate::store::users::{self, Profile};
+use crate::store::{passwords, user_roles};
+use pgrx::{JsonB, Uuid, pg_extern};
+use serde_json::{Value, json};
+
+/// `auth.get_user()`
+#[pg_extern(sql = false)]
+fn get_user(user_id: Option<Uuid>) -> JsonB {
+    run(|| {
+        let caller = caller::identified()?;
+        if user_id.is_none() || user_id != caller.user() {
+            caller.must_hold("user:get")?;
+        }
+        let user = required(user_id, "user_id")?;
+        Ok(JsonB(users::json_for_reader(user).ok_or(Code::USER_NOT_FOUND)?))
+    })
+}
+
+/// `auth.get_user_by_email()`
+#[pg_extern(sql = false)]
+fn get_user_by_email(email: Option<String>) -> JsonB {
+    run(|| {
+        let caller = caller::identified()?;
+        let own = email.as_deref().and_then(|email| Email::parse(email).ok()).and_then(|email| users::find_by_email(email.as_str()));
+        if own.is_none() || own != caller.user() {
+            caller.must_hold("user:get")?;
+        }
+        let email = Email::parse(&required(email, "email")?)?;
+        let user = users::find_by_email(email.as_str()).ok_or(Code::USER_NOT_FOUND)?;
+        Ok(JsonB(users::json_for_reader(user).ok_or(Code::USER_NOT_FOUND)?))
+    })
+}
+
+/// `auth.create_user()`
+#[pg_extern(sql = false)]
+fn create_user(
+    email: Option<String>,
+    password: Option<String>,
+    name: Option<String>,
+    roles: Option<Vec<Option<String>>>,
+    attributes: Option<JsonB>,
+    email_verified: Option<bool>,
+) -> JsonB {
+    run(|| {
+        caller::writable()?;
+        let caller = caller::with_permission("user:create")?;
+        if roles.is_some() {
+            caller.must_hold("user:set-role")?;
+            caller.must_be_oneself()?;
+        }
+        let email = Email::parse(&required(email, "email")?)?;
+        let password = password.map(|text| Password::chosen(&text, &config::password_policy())).transpose()?;
+        let name = profile::name(name.unwrap_or_default())?;
+        let attributes = profile::attributes(attributes.map_or_else(|| json!({}), |json| json.0))?;
+        let roles = match roles {
+            Some(roles) => roles::grantable(roles)?,
+            None => vec![permission::USER.to_owned()],
+        };
+        let user = users::create(email.as_str(), &name, attributes, email_verified.unwrap_or(false)).ok_or(Code::USER_ALREADY_EXISTS)?;
+        user_roles::create(user, &roles, caller.user());
+        if let Some(password) = &password {
+            passwords::create(user, &hash_password(password)?);
+        }
+        let created = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
+        let record = Record::of(&caller, "create_user").to(Some(user));
+        record.with("after", json!({"email": created["email"], "roles": roles, "has_password": password.is_some()})).ok();
+        Ok(JsonB(created))
+    })
+}
+
+/// `auth.update_user()`
+#[pg_extern(sql = false)]
+fn update_user(user_id: Option<Uuid>, patch: Option<JsonB>) -> JsonB {
+    run(|| {
+        caller::writable()?;
+        let caller = caller::identified()?;
+        authorise(&caller, user_id, patch.as_ref().map(|patch| &patch.0))?;
+        let user = required(user_id, "user_id")?;
+        let patch = UserPatch::parse(required(patch, "patch")?.0)?;
+        let new_roles = patch.roles.clone().map(|roles| roles::grantable(roles.into_iter().map(Some).collect())).transpose()?;
+        let new_ban = bans::Change::plan(&patch.ban)?;
+        caller.must_dominate(user)?;
+        let before = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
+        if patch.is_empty() {
+            return Ok(JsonB(before));
+        }
+        let record = Record::of(&caller, "update_user").to(Some(user));
+        update_row(user, patch)?;
+        if let Some(roles) = &new_roles {
+            roles::replace(&caller, user, roles)?;
+        }
+        new_ban.carry_out(&caller, user)?;
+        let after = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
+        let (before, changed) = difference(&before, &after);
+        record.with("before", before).with("after", changed).ok();
+        Ok(JsonB(after))
+    })
+}
+
+/// `auth.update_user_attributes()`
+#[pg_extern(sql = false)]
+fn update_user_attributes(user_id: Option<Uuid>, attributes: Option<JsonB>) -> JsonB {
+    run(|| {
+        caller::writable()?;
+        let caller = caller::identified()?;
+        authorise(&caller, user_id, None)?;
+        let user = required(user_id, "user_id")?;
+        let attributes = profile::attributes(required(attributes, "attributes")?.0)?;
+        caller.must_dominate(user)?;
+        let before = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
+        if attributes.as_object().is_none_or(|keys| keys.is_empty()) {
+            return Ok(JsonB(before));
+        }
+        let mut merged = before["attributes"].clone();
+        if let (Some(merged), Value::Object(new)) = (merged.as_object_mut(), &attributes) {
+            merged.extend(new.clone());
+        }
+        profile::attributes(merged)?;
+        let record = Record::of(&caller, "update_user_attributes").to(Some(user));
+        if !users::merge_attributes(user, attributes) {
+            return Err(Code::USER_NOT_FOUND.into());
+        }
+        let after = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
+        let (before, changed) = difference(&before, &after);
+        record.with("before", before).with("after", changed).ok();
+        Ok(JsonB(after))
+    })
+}
+
+/// `auth.delete_user()`
+#[pg_extern(sql = false)]
+fn delete_user(user_id: Option<Uuid>) -> bool {
+    run(|| {
+        caller::writable()?;
+        let caller = caller::identified()?;
+        caller.must_be_oneself()?;
+        let oneself = user_id.is_some() && user_id == caller.user();
+        match caller.person() {
+            Some(person) if oneself => person.must_be_fresh()?,
+            _ => caller.must_hold("user:delete")?,
+        }
+        let user = required(user_id, "user_id")?;
+        match caller.must_dominate(user) {
+            Err(Error { code: Code::USER_NOT_FOUND, .. }) => return Ok(false),
+            other => other?,
+        }
+        if user_roles::is_last_admin(user) {
+            return Err(Code::LAST_ADMIN.into());
+        }
+        let record = Record::of(&caller, "delete_user").to(Some(user));
+        let before = users::json(user);
+        match users::delete(user) {
+            (_, Some(table)) => return Err(Error::about(Code::USER_IN_USE, table)),
+            (false, None) => return Ok(false),
+            (true, None) => {}
+        }
+        record.with("before", before.map_or(Value::Null, |user| json!({"email": user["email"], "roles": user["roles"]}))).ok();
+        if oneself {
+            identity::set(None);
+        }
+        Ok(true)
+    })
+}
+
+/// Which permissions a patch needs: oneself or user:update, and for some fields one more.
+fn authorise(caller: &Caller, user: Option<Uuid>, patch: Option<&Value>) -> Result<()> {
+    let keys = patch.map_or(Keys::default(), Keys::of);
+    if keys.email || keys.roles || keys.ban {
+        caller.must_be_oneself()?;
+    }
+    if user.is_none() || user != caller.user() || keys.email || keys.roles || keys.ban {
+        caller.must_hold("user:update")?;
+    }
+    for (touched, permission) in [(keys.email, "user:set-email"), (keys.roles, "user:set-role"), (keys.ban, "user:ban")] {
+        if touched {
+            caller.must_hold(permission)?;
+        }
+    }
+    Ok(())
+}
+
+fn update_row(user: Uuid, patch: UserPatch) -> Result<()> {
+    if patch.name.is_some() || patch.image.is_some() || patch.attributes.is_some() {
+        let profile = Profile {
+            name: patch.name.as_deref(),
+            image: patch.image.as_ref().map(Option::as_deref),
+            attributes: patch.attributes,
+        };
+        if !users::update_profile(user, profile) {
+            return Err(Code::USER_NOT_FOUND.into());
+        }
+    }
+    if patch.email.is_some() || patch.email_verified.is_some() {
+        if patch.email.as_deref().is_some_and(|email| users::email_is_taken(email, user)) {
+            return Err(Code::USER_ALREADY_EXISTS.into());
+        }
+        if !users::update_email(user, patch.email.as_deref(), patch.email_verified) {
+            return Err(Code::USER_NOT_FOUND.into());
+        }
+    }
+    Ok(())
+}
+
+/// What differs, as it was and as it is.
+fn difference(before: &Value, after: &Value) -> (Value, Value) {
+    let changed = |from: &Value, to: &Value| -> Value {
+        let fields = from.as_object().into_iter().flatten();
+        fields.filter(|(key, value)| *key != "updated_at" && to.get(key) != Some(value)).map(|(k, v)| (k.clone(), v.clone())).collect()
+    };
+    (changed(before, after), changed(after, before))
+}

@@ -1,0 +1,117 @@
+//! Who is calling: the id of a session, in a setting that only this module can write.
+//!
+//! A setting, because then transactions, savepoints, functions' SET clauses, DISCARD ALL, poolers and parallel workers are
+//! the server's own work. It says which session is in use, never that the session is good: that is asked at every statement.
+
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, pg_sys};
+use std::cell::Cell;
+use std::ffi::{CStr, CString, c_char, c_void};
+
+static IDENTITY: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+
+const NAME: &CStr = c"auth.identity";
+
+thread_local! {
+    static WRITING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// How long an identity lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// To the end of the transaction.
+    Transaction,
+    /// To the end of the connection.
+    Connection,
+}
+
+/// The session in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The session's id.
+    pub session: uuid::Uuid,
+    /// How long it lasts.
+    pub scope: Scope,
+}
+
+/// Defines the setting. Once, when the library is loaded.
+pub fn define() {
+    let flags = GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_FILE | GucFlags::DISALLOW_IN_AUTO_FILE | GucFlags::SUPERUSER_ONLY;
+    // SAFETY: the hook is a function of this module that neither panics nor raises.
+    unsafe {
+        GucRegistry::define_string_guc_with_hooks(
+            NAME,
+            c"The session in use; written by auth.use_session only.",
+            c"",
+            &IDENTITY,
+            GucContext::Suset,
+            flags,
+            Some(check),
+            None,
+            None,
+        );
+    }
+}
+
+/// Lets only [`set`] write a value. SUSET stops everybody but superusers; this stops GRANT SET ON PARAMETER and a
+/// superuser's slip too, who would otherwise act as a user whom the audit log then names.
+unsafe extern "C-unwind" fn check(value: *mut *mut c_char, _extra: *mut *mut c_void, _source: pg_sys::GucSource::Type) -> bool {
+    // SAFETY: the server hands over a valid pointer to null or a C string. A parallel worker restores its leader's value.
+    unsafe {
+        let value = *value;
+        value.is_null() || *value == 0 || WRITING.get() || pg_sys::InitializingParallelWorker
+    }
+}
+
+/// The session in use, good or not.
+pub fn get() -> Option<Identity> {
+    let text = IDENTITY.get()?;
+    let text = text.to_str().ok()?;
+    let (scope, session) = text.split_at_checked(1)?;
+    let scope = match scope {
+        "T" => Scope::Transaction,
+        "C" => Scope::Connection,
+        _ => return None,
+    };
+    Some(Identity { session: uuid::Uuid::parse_str(session).ok()?, scope })
+}
+
+/// Makes a session the one in use, or none.
+pub fn set(identity: Option<Identity>) {
+    match identity {
+        None => {
+            // A connection's identity is cleared for the connection; one of a transaction that lies over it falls with it.
+            write(c"", Scope::Connection);
+        }
+        Some(Identity { session, scope }) => {
+            let letter = match scope {
+                Scope::Transaction => "T",
+                Scope::Connection => "C",
+            };
+            let value = CString::new(format!("{letter}{session}")).unwrap_or_default();
+            write(&value, scope);
+        }
+    }
+}
+
+fn write(value: &CStr, scope: Scope) {
+    let action = match scope {
+        Scope::Transaction => pg_sys::GucAction::GUC_ACTION_LOCAL,
+        Scope::Connection => pg_sys::GucAction::GUC_ACTION_SET,
+    };
+    WRITING.set(true);
+    // SAFETY: both strings outlive the call, which copies them. It cannot fail: the hook lets it through; and WARNING as
+    // the level of errors keeps the flag from staying set should a later version find another reason.
+    unsafe {
+        pg_sys::set_config_option(
+            NAME.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_SUSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            action,
+            true,
+            pg_sys::WARNING as i32,
+            false,
+        );
+    }
+    WRITING.set(false);
+}

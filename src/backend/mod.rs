@@ -1,0 +1,15 @@
+//! What touches the server below SQL, and the only `unsafe`: raising, the identity, statements, the state of the transaction.
+
+pub mod identity;
+pub mod raise;
+pub mod spi;
+pub mod state;
+
+/// Keeps a backtrace, which names files and functions of this server, from travelling to clients in DETAIL: pgrx appends
+/// one to a panic when the server was started with RUST_BACKTRACE.
+pub fn harden() {
+    // SAFETY: a backend has one thread, and the library is loaded before it runs anything of ours.
+    unsafe { std::env::remove_var("RUST_BACKTRACE") };
+    // SAFETY: as above.
+    unsafe { std::env::remove_var("RUST_LIB_BACKTRACE") };
+}

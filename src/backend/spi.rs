@@ -1,0 +1,125 @@
+//! Statements. pgrx's own client marks a transaction as writing as soon as a function may write, which takes a transaction
+//! id and fails on a standby; here each call says whether it writes.
+
+use pgrx::datum::{DatumWithOid, FromDatum};
+use pgrx::pg_sys;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::CString;
+
+thread_local! {
+    /// Plans by their text; kept for the life of the backend. Preparing costs four times what running does.
+    static PLANS: RefCell<HashMap<&'static str, pg_sys::SPIPlanPtr>> = RefCell::default();
+}
+
+/// Which rows a statement sees.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Mode {
+    /// Those of the calling statement's snapshot.
+    Read,
+    /// The newest at READ COMMITTED, our own changes included; it may write.
+    Write,
+}
+
+/// A row of a result.
+pub struct Row {
+    tuple: pg_sys::HeapTuple,
+    descriptor: pg_sys::TupleDesc,
+}
+
+impl Row {
+    /// The value of a column, counted from 1. The type must be the column's.
+    pub fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
+        // SAFETY: tuple and descriptor belong together and live until SPI_finish; FromDatum copies.
+        unsafe {
+            let mut is_null = false;
+            let datum = pg_sys::SPI_getbinval(self.tuple, self.descriptor, column, &mut is_null);
+            T::from_datum(datum, is_null)
+        }
+    }
+
+    /// The value of a column that is never null.
+    pub fn value<T: FromDatum>(&self, column: i32) -> T {
+        self.get(column).expect("a column that is never null")
+    }
+}
+
+/// Runs a statement of ours, whose plan is kept, and maps its rows.
+pub fn query<T>(mode: Mode, sql: &'static str, arguments: &[DatumWithOid], row: impl FnMut(&Row) -> T) -> Vec<T> {
+    within_connection(|| {
+        let plan = PLANS.with_borrow(|plans| plans.get(sql).copied()).unwrap_or_else(|| keep(sql, arguments));
+        let (mut values, nulls) = split(arguments);
+        // SAFETY: the plan was prepared for arguments of these types.
+        let status = unsafe { pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr().cast(), mode == Mode::Read, 0) };
+        rows(status, row)
+    })
+}
+
+/// Runs a composed statement, planned for its arguments.
+pub fn query_once<T>(sql: &str, arguments: &[DatumWithOid], row: impl FnMut(&Row) -> T) -> Vec<T> {
+    within_connection(|| {
+        let text = CString::new(sql).expect("a statement without NUL");
+        let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
+        let (mut values, nulls) = split(arguments);
+        // SAFETY: as many types, values and nulls as arguments.
+        let status = unsafe {
+            pg_sys::SPI_execute_with_args(
+                text.as_ptr(),
+                arguments.len() as i32,
+                types.as_mut_ptr(),
+                values.as_mut_ptr(),
+                nulls.as_ptr().cast(),
+                true,
+                0,
+            )
+        };
+        rows(status, row)
+    })
+}
+
+fn within_connection<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: an error in between is a panic that ends in an ERROR, at which the server closes the connection itself.
+    unsafe {
+        pg_sys::SPI_connect();
+        let result = body();
+        pg_sys::SPI_finish();
+        result
+    }
+}
+
+fn keep(sql: &'static str, arguments: &[DatumWithOid]) -> pg_sys::SPIPlanPtr {
+    let text = CString::new(sql).expect("a statement without NUL");
+    let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
+    // SAFETY: as many types as arguments; the kept plan lives on.
+    let plan = unsafe {
+        let plan = pg_sys::SPI_prepare(text.as_ptr(), types.len() as i32, types.as_mut_ptr());
+        assert!(!plan.is_null(), "a statement of pg_auth cannot be prepared");
+        pg_sys::SPI_keepplan(plan);
+        plan
+    };
+    PLANS.with_borrow_mut(|plans| plans.insert(sql, plan));
+    plan
+}
+
+fn split(arguments: &[DatumWithOid]) -> (Vec<pg_sys::Datum>, Vec<u8>) {
+    arguments
+        .iter()
+        .map(|argument| match argument.datum() {
+            Some(datum) => (datum.sans_lifetime(), b' '),
+            None => (pg_sys::Datum::from(0), b'n'),
+        })
+        .unzip()
+}
+
+fn rows<T>(status: i32, mut row: impl FnMut(&Row) -> T) -> Vec<T> {
+    assert!(status >= 0, "a statement of pg_auth failed: {status}");
+    // SAFETY: after a successful statement the table is null or holds `numvals` tuples of its descriptor.
+    unsafe {
+        let table = pg_sys::SPI_tuptable;
+        if table.is_null() {
+            return Vec::new();
+        }
+        let table = &*table;
+        (0..table.numvals as usize).map(|n| row(&Row { tuple: *table.vals.add(n), descriptor: table.tupdesc })).collect()
+    }
+}

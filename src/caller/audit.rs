@@ -1,0 +1,84 @@
+//! What is written down about a deed.
+
+use super::{Caller, Origin};
+use crate::backend::state;
+use crate::error::Code;
+use crate::store::audit::{self, Line};
+use pgrx::Uuid;
+use serde_json::{Map, Value, json};
+
+/// A line of the audit log in the making. The action is the function's name.
+pub struct Record {
+    action: &'static str,
+    actor: Option<Uuid>,
+    impersonator: Option<Uuid>,
+    session: Option<Uuid>,
+    target: Option<Uuid>,
+    details: Map<String, Value>,
+}
+
+impl Record {
+    /// A deed of the caller. Taken before the deed: afterwards the caller may be nobody any more.
+    pub fn of(caller: &Caller, action: &'static str) -> Self {
+        let session = caller.person().map(|person| &person.session);
+        Record {
+            action,
+            actor: session.map(|session| session.user),
+            impersonator: session.and_then(|session| session.impersonator),
+            session: session.map(|session| session.id),
+            target: None,
+            details: Map::new(),
+        }
+    }
+
+    /// To whom it was done.
+    pub fn to(mut self, user: Option<Uuid>) -> Self {
+        self.target = user;
+        self
+    }
+
+    /// Who has become somebody by it.
+    pub fn by(mut self, user: Uuid, session: Option<Uuid>) -> Self {
+        (self.actor, self.session, self.target) = (Some(user), session, Some(user));
+        self
+    }
+
+    /// A detail. Never a secret.
+    pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Writes the line: it went well.
+    pub fn ok(self) {
+        self.write("ok", None);
+    }
+
+    /// Writes the line: it went well, from there.
+    pub fn ok_from(self, origin: &Origin) {
+        self.write("ok", Some(origin));
+    }
+
+    /// Writes the line: a credential did not match.
+    pub fn failed(self, code: Code, origin: Option<&Origin>) {
+        self.write(code.entry().code, origin);
+    }
+
+    fn write(mut self, outcome: &str, origin: Option<&Origin>) {
+        self.details.insert("outcome".to_owned(), json!(outcome));
+        if let Some(claimed) = origin.and_then(|origin| origin.claimed) {
+            self.details.insert("claimed_ip_address".to_owned(), json!(claimed.to_string()));
+        }
+        audit::append(Line {
+            action: self.action,
+            actor: self.actor,
+            impersonator: self.impersonator,
+            session: self.session,
+            database_role: state::outer_user(),
+            target: self.target,
+            address: origin.and_then(|origin| origin.address),
+            agent: origin.and_then(|origin| origin.agent.as_deref()),
+            details: Value::Object(self.details),
+        });
+    }
+}

@@ -1,0 +1,31 @@
+//! Checking and making passwords: throttled, interruptible, in equal time.
+
+use crate::config;
+use crate::domain::password::{self, Password};
+use crate::error::{Code, Error, Result};
+use crate::store::attempts::{self, Subjects};
+
+/// Whether the password is the one under the hash; without a hash a decoy is checked, which costs the same. TOO_MANY_ATTEMPTS
+/// comes before any hashing, a failure is counted, a success clears the count.
+pub fn check_password(subjects: &Subjects, password: &Password, hash: Option<&str>) -> Result<bool> {
+    let wait = attempts::blocked_for(subjects, config::throttle());
+    if wait > 0 {
+        return Err(Error::about(Code::TOO_MANY_ATTEMPTS, wait.to_string()));
+    }
+    let decoy = password::decoy(config::password_cost());
+    // A hash cannot be interrupted; a cancelled statement must not begin one, nor go on after it.
+    pgrx::check_for_interrupts!();
+    let matches = password.matches(hash.unwrap_or(&decoy))?;
+    pgrx::check_for_interrupts!();
+    let right = matches && hash.is_some();
+    if right { attempts::forgive(subjects) } else { attempts::charge(subjects) }
+    Ok(right)
+}
+
+/// A new hash of the password.
+pub fn hash_password(password: &Password) -> Result<String> {
+    pgrx::check_for_interrupts!();
+    let hash = password.hash(config::password_cost())?;
+    pgrx::check_for_interrupts!();
+    Ok(hash)
+}

@@ -1,0 +1,124 @@
+//! The settings, declared once. Superusers set them, with ALTER SYSTEM or ALTER DATABASE … SET.
+
+use crate::domain::password::{Cost, Policy};
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, pg_sys};
+use std::ffi::{CStr, CString};
+
+/// A hundred years of seconds do not fit an integer; sixty do, and are for ever enough.
+const FOREVER: i32 = 60 * 366 * 24 * 60 * 60;
+
+macro_rules! settings {
+    (
+        seconds { $($seconds:ident $seconds_name:literal $seconds_default:literal $seconds_about:literal;)* }
+        integers { $($integer:ident $integer_name:literal $integer_default:literal $min:literal $max:literal $flags:expr, $integer_about:literal;)* }
+        switches { $($switch:ident $switch_name:literal $switch_default:literal $switch_about:literal;)* }
+        texts { $($text:ident $text_name:literal $text_default:literal $text_about:literal;)* }
+    ) => {
+        $(static $seconds: GucSetting<i32> = GucSetting::<i32>::new($seconds_default);)*
+        $(static $integer: GucSetting<i32> = GucSetting::<i32>::new($integer_default);)*
+        $(static $switch: GucSetting<bool> = GucSetting::<bool>::new($switch_default);)*
+        $(static $text: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some($text_default));)*
+
+        fn define_all() {
+            $(GucRegistry::define_int_guc($seconds_name, $seconds_about, c"", &$seconds, 1, FOREVER, GucContext::Suset, GucFlags::UNIT_S);)*
+            $(GucRegistry::define_int_guc($integer_name, $integer_about, c"", &$integer, $min, $max, GucContext::Suset, $flags);)*
+            $(GucRegistry::define_bool_guc($switch_name, $switch_about, c"", &$switch, GucContext::Suset, GucFlags::default());)*
+            $(GucRegistry::define_string_guc($text_name, $text_about, c"", &$text, GucContext::Suset, GucFlags::default());)*
+        }
+    };
+}
+
+settings! {
+    seconds {
+        SESSION_LIFETIME c"auth.session_lifetime" 604_800 c"How long a session lasts; refresh_session moves its end.";
+        SESSION_UPDATE_AGE c"auth.session_update_age" 86_400 c"How often refresh_session moves the end of a session, at most.";
+        SESSION_FRESH_AGE c"auth.session_fresh_age" 86_400 c"How long after a proof of the password sensitive calls need no new one.";
+        SHORT_SESSION_LIFETIME c"auth.short_session_lifetime" 86_400 c"How long a session with remember_me => false lasts; it never slides.";
+        FAILED_ATTEMPT_WINDOW c"auth.failed_attempt_window" 900 c"For how long failed attempts count, and the longest pause after them.";
+    }
+    integers {
+        PASSWORD_MIN_LENGTH c"auth.password_min_length" 8 1 1024 GucFlags::default(), c"Least number of characters of a new password.";
+        PASSWORD_MAX_LENGTH c"auth.password_max_length" 128 8 4096 GucFlags::default(), c"Greatest number of characters of a password.";
+        ARGON2_MEMORY c"auth.argon2_memory" 19_456 8_192 262_144 GucFlags::UNIT_KB, c"Memory that a new password hash takes.";
+        ARGON2_ITERATIONS c"auth.argon2_iterations" 2 1 10 GucFlags::default(), c"Passes over that memory.";
+        MAX_FAILED_ATTEMPTS c"auth.max_failed_attempts" 10 1 100 GucFlags::default(), c"Failed attempts after which further ones must wait.";
+    }
+    switches {
+        PASSWORD_BLOCKLIST c"auth.password_blocklist" true c"Refuse the commonest passwords.";
+        SIGN_UP c"auth.sign_up" true c"Let anybody sign up.";
+        REQUIRE_EMAIL_VERIFICATION c"auth.require_email_verification" false c"Open sessions only for verified addresses.";
+    }
+    texts {
+        TRUSTED_GATEWAYS c"auth.trusted_gateways" c"authenticator" c"Login roles whose connections are those of a gateway, separated by commas.";
+        DEFAULT_BAN_REASON c"auth.default_ban_reason" c"No reason" c"The reason of a ban that is given none.";
+        BANNED_USER_MESSAGE c"auth.banned_user_message" c"This user is banned" c"What a banned user is told after the right password.";
+    }
+}
+
+/// Defines every setting and keeps the prefix. Once, when the library is loaded.
+pub fn define() {
+    define_all();
+    crate::backend::identity::define();
+    // SAFETY: a C string that lives for ever. Without this a misspelt setting would be accepted in silence.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"auth".as_ptr()) };
+}
+
+fn text(setting: &GucSetting<Option<CString>>, or: &CStr) -> String {
+    setting.get().filter(|value| !value.is_empty()).as_deref().unwrap_or(or).to_string_lossy().into_owned()
+}
+
+/// `auth.session_lifetime`, or `auth.short_session_lifetime`, in seconds.
+pub fn session_lifetime(remember_me: bool) -> i32 {
+    if remember_me { SESSION_LIFETIME.get() } else { SHORT_SESSION_LIFETIME.get() }
+}
+
+/// `auth.session_update_age`, in seconds.
+pub fn session_update_age() -> i32 {
+    SESSION_UPDATE_AGE.get()
+}
+
+/// `auth.session_fresh_age`, in seconds.
+pub fn session_fresh_age() -> i32 {
+    SESSION_FRESH_AGE.get()
+}
+
+/// `auth.max_failed_attempts`, and `auth.failed_attempt_window` in seconds.
+pub fn throttle() -> (i32, i32) {
+    (MAX_FAILED_ATTEMPTS.get(), FAILED_ATTEMPT_WINDOW.get())
+}
+
+/// What a new password must fulfil.
+pub fn password_policy() -> Policy {
+    let max_length = PASSWORD_MAX_LENGTH.get() as usize;
+    Policy { min_length: (PASSWORD_MIN_LENGTH.get() as usize).min(max_length), max_length, blocklist: PASSWORD_BLOCKLIST.get() }
+}
+
+/// What a new hash costs.
+pub fn password_cost() -> Cost {
+    Cost { memory_kib: ARGON2_MEMORY.get() as u32, iterations: ARGON2_ITERATIONS.get() as u32 }
+}
+
+/// `auth.sign_up`.
+pub fn sign_up() -> bool {
+    SIGN_UP.get()
+}
+
+/// `auth.require_email_verification`.
+pub fn require_email_verification() -> bool {
+    REQUIRE_EMAIL_VERIFICATION.get()
+}
+
+/// `auth.default_ban_reason`.
+pub fn default_ban_reason() -> String {
+    text(&DEFAULT_BAN_REASON, c"No reason").chars().take(1_000).collect()
+}
+
+/// `auth.banned_user_message`.
+pub fn banned_user_message() -> String {
+    text(&BANNED_USER_MESSAGE, c"This user is banned")
+}
+
+/// True for a login role that `auth.trusted_gateways` lists.
+pub fn is_trusted_gateway(role: &str) -> bool {
+    TRUSTED_GATEWAYS.get().is_some_and(|list| list.to_string_lossy().split(',').any(|name| name.trim() == role))
+}

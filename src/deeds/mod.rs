@@ -1,0 +1,4 @@
+//! What more than one public function does.
+
+pub mod bans;
+pub mod roles;

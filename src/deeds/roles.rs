@@ -1,0 +1,31 @@
+//! Giving users application roles.
+
+use crate::caller::Caller;
+use crate::domain::permission;
+use crate::error::{Code, Error, Result, invalid};
+use crate::store::{callers, user_roles};
+use pgrx::Uuid;
+
+/// The argument `roles`, sorted: not empty, every one exists, and none holds what the caller lacks.
+pub fn grantable(roles: Vec<Option<String>>) -> Result<Vec<String>> {
+    let mut roles = roles.into_iter().collect::<Option<Vec<String>>>().ok_or_else(|| invalid("roles"))?;
+    if roles.is_empty() {
+        return Err(invalid("roles"));
+    }
+    roles.sort_unstable();
+    roles.dedup();
+    match callers::dominates_roles(&roles) {
+        None => Err(Error::about(Code::INVALID_ROLE, "roles")),
+        Some(false) => Err(Code::TARGET_OUTRANKS_YOU.into()),
+        Some(true) => Ok(roles),
+    }
+}
+
+/// Makes these the roles of a user, but never takes the last active administrator away.
+pub fn replace(caller: &Caller, user: Uuid, roles: &[String]) -> Result<()> {
+    if !roles.iter().any(|role| role == permission::ADMIN) && user_roles::is_last_admin(user) {
+        return Err(Code::LAST_ADMIN.into());
+    }
+    user_roles::set(user, roles, caller.user());
+    Ok(())
+}

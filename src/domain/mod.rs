@@ -1,0 +1,10 @@
+//! What is true without a database: pure Rust, no server, no input or output.
+
+pub mod address;
+pub mod email;
+pub mod password;
+pub mod permission;
+pub mod profile;
+pub mod token;
+pub mod user_patch;
+pub mod user_query;

@@ -1,0 +1,175 @@
+//! Passwords: which may be chosen (NIST SP 800-63B-4 3.1.1.2), and how they are kept (argon2id, RFC 9106).
+
+use super::token::random_bytes;
+use crate::error::{Code, Error, Result};
+use argon2::{Algorithm, Argon2, CustomizedPasswordHasher, Params, PasswordHash, PasswordVerifier, Version, password_hash};
+use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
+use icu_normalizer::ComposingNormalizerBorrowed as Normalizer;
+
+/// The 19,640 commonest passwords, one a line: the list of Django's CommonPasswordValidator (BSD licence).
+const COMMON: &str = include_str!("common_passwords.txt");
+
+/// What a stored hash may cost at most. It is data: without a bound, a row that asks for 4 TiB is a denial of service.
+const MAX_MEMORY_KIB: u32 = 256 * 1024;
+const MAX_ITERATIONS: u32 = 10;
+const MAX_LANES: u32 = 4;
+
+/// What a new password must fulfil. There are no rules of composition: NIST forbids them.
+pub struct Policy {
+    /// Least number of code points.
+    pub min_length: usize,
+    /// Greatest number of code points.
+    pub max_length: usize,
+    /// Whether the commonest passwords are refused.
+    pub blocklist: bool,
+}
+
+/// What a new hash costs.
+#[derive(Clone, Copy)]
+pub struct Cost {
+    /// KiB of memory.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub iterations: u32,
+}
+
+/// A password in NFC, so that one typed on another keyboard is the same; its length is bounded.
+pub struct Password(String);
+
+impl Password {
+    /// A password to be compared, or PASSWORD_TOO_LONG.
+    pub fn presented(text: &str, policy: &Policy) -> Result<Self> {
+        // A code point has at most 4 octets, and NFC makes at most 3 of one: past this it is too long in any spelling.
+        // Hashing 500 MB takes a second in which nobody can interrupt.
+        if text.len() > 12 * policy.max_length {
+            return Err(Code::PASSWORD_TOO_LONG.into());
+        }
+        let normal = Normalizer::new_nfc().normalize(text).into_owned();
+        if normal.chars().count() > policy.max_length {
+            return Err(Code::PASSWORD_TOO_LONG.into());
+        }
+        Ok(Password(normal))
+    }
+
+    /// A new password, or the first rule that it breaks.
+    pub fn chosen(text: &str, policy: &Policy) -> Result<Self> {
+        let password = Self::presented(text, policy)?;
+        if password.0.chars().count() < policy.min_length {
+            return Err(Error::about(Code::PASSWORD_TOO_SHORT, format!("at least {} characters", policy.min_length)));
+        }
+        let folded = password.0.to_lowercase();
+        if policy.blocklist && COMMON.lines().any(|common| common == folded) {
+            return Err(Code::PASSWORD_TOO_COMMON.into());
+        }
+        Ok(password)
+    }
+
+    /// The PHC string under which the password is kept.
+    pub fn hash(&self, cost: Cost) -> Result<String> {
+        let params = Params::new(cost.memory_kib, cost.iterations, 1, None).map_err(|_| Code::OUT_OF_MEMORY)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        CustomizedPasswordHasher::<PasswordHash>::hash_password_with_params(&argon2, self.0.as_bytes(), &random_bytes::<16>(), params)
+            .map(|hash| hash.to_string())
+            .map_err(|_| Code::OUT_OF_MEMORY.into())
+    }
+
+    /// Whether this is the password under a stored PHC string. Costs what the string says.
+    pub fn matches(&self, stored: &str) -> Result<bool> {
+        let Some(hash) = PasswordHash::new(stored).ok().filter(is_affordable) else { return Ok(false) };
+        match Argon2::default().verify_password(self.0.as_bytes(), &hash) {
+            Ok(()) => Ok(true),
+            Err(password_hash::Error::PasswordInvalid) => Ok(false),
+            Err(_) => Err(Code::OUT_OF_MEMORY.into()),
+        }
+    }
+}
+
+fn is_affordable(hash: &PasswordHash) -> bool {
+    Params::try_from(hash).is_ok_and(|params| {
+        params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_ITERATIONS && params.p_cost() <= MAX_LANES
+    })
+}
+
+/// True when a hash was made in another way or at another cost than a new one would be.
+pub fn is_outdated(stored: &str, cost: Cost) -> bool {
+    let today = |hash: &PasswordHash| {
+        hash.algorithm == argon2::ARGON2ID_IDENT
+            && hash.version == Some(Version::V0x13.into())
+            && Params::try_from(hash)
+                .is_ok_and(|params| (params.m_cost(), params.t_cost(), params.p_cost()) == (cost.memory_kib, cost.iterations, 1))
+    };
+    !PasswordHash::new(stored).is_ok_and(|hash| today(&hash))
+}
+
+/// A PHC string that no password has, and that costs what a real one does to check: without it, the time of an answer would
+/// tell which addresses have an account.
+pub fn decoy(cost: Cost) -> String {
+    let encode = |bytes: &[u8]| STANDARD_NO_PAD.encode(bytes);
+    format!(
+        "$argon2id$v=19$m={},t={},p=1${}${}",
+        cost.memory_kib,
+        cost.iterations,
+        encode(&random_bytes::<16>()),
+        encode(&random_bytes::<32>())
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: Policy = Policy { min_length: 8, max_length: 128, blocklist: true };
+    const CHEAP: Cost = Cost { memory_kib: 64, iterations: 1 };
+
+    fn refusal(text: &str) -> Option<Code> {
+        Password::chosen(text, &POLICY).err().map(|error| error.code)
+    }
+
+    #[test]
+    fn length_counts_code_points_after_nfc() {
+        assert_eq!(refusal("😀😀😀😀😀😀😀"), Some(Code::PASSWORD_TOO_SHORT));
+        assert_eq!(refusal("😀😀😀😀😀😀😀😀"), None);
+        assert_eq!(refusal("e\u{301}e\u{301}e\u{301}e\u{301}"), Some(Code::PASSWORD_TOO_SHORT), "four letters");
+        assert_eq!(refusal(&"ü".repeat(128)), None);
+        assert_eq!(refusal(&"u\u{308}".repeat(128)), None, "128 letters in any spelling");
+        assert_eq!(refusal(&"x".repeat(129)), Some(Code::PASSWORD_TOO_LONG));
+        assert_eq!(refusal(&"x".repeat(100_000_000)), Some(Code::PASSWORD_TOO_LONG));
+    }
+
+    #[test]
+    fn the_commonest_passwords_are_refused_in_any_case() {
+        assert!(COMMON.lines().count() >= 10_000);
+        for common in COMMON.lines().filter(|common| common.chars().count() >= 8).step_by(97) {
+            assert_eq!(refusal(common), Some(Code::PASSWORD_TOO_COMMON), "a common one");
+        }
+        assert_eq!(refusal("PassWord1"), Some(Code::PASSWORD_TOO_COMMON));
+        assert!(Password::chosen("password1", &Policy { blocklist: false, ..POLICY }).is_ok());
+    }
+
+    #[test]
+    fn a_hash_matches_its_password_in_every_normal_form_and_no_other() {
+        let hash = Password::chosen("Ångström-1868", &POLICY).unwrap().hash(CHEAP).unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"));
+        let presented = |text: &str| Password::presented(text, &POLICY).unwrap().matches(&hash).unwrap();
+        assert!(presented("A\u{30A}ngstro\u{308}m-1868"));
+        assert!(!presented("Angstrom-1868") && !presented(""));
+        assert!(!is_outdated(&hash, CHEAP));
+        assert!(is_outdated(&hash, Cost { iterations: 2, ..CHEAP }) && is_outdated("$2b$10$abc", CHEAP));
+    }
+
+    #[test]
+    fn a_decoy_is_well_formed_of_equal_cost_and_matches_nothing() {
+        let decoy = decoy(CHEAP);
+        assert!(!is_outdated(&decoy, CHEAP));
+        assert!(!Password::presented("", &POLICY).unwrap().matches(&decoy).unwrap());
+    }
+
+    #[test]
+    fn a_hash_that_asks_for_too_much_is_never_computed() {
+        let password = Password::presented("whatever", &POLICY).unwrap();
+        for params in ["m=4294967295,t=1,p=1", "m=64,t=4294967295,p=1", "m=1024,t=1,p=100"] {
+            let hostile = format!("$argon2id$v=19${params}$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+            assert!(!password.matches(&hostile).unwrap());
+        }
+    }
+}

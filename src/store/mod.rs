@@ -1,0 +1,32 @@
+//! Every statement of the extension, by what it is about. Nothing else names SQL.
+//!
+//! A test prepares each of them and gives it to pgspot. They run as the owner of the function that called, under the
+//! policies of `sql/tables/`; what starts with `auth_private.` and is called like a function is a door.
+
+pub mod attempts;
+pub mod audit;
+pub mod bans;
+pub mod callers;
+pub mod passwords;
+pub mod sessions;
+pub mod user_list;
+pub mod user_roles;
+pub mod users;
+
+use crate::backend::spi::{self, Mode, Row};
+use pgrx::datum::{DatumWithOid, FromDatum};
+
+/// The first row, if there is one.
+fn first<T>(mode: Mode, sql: &'static str, arguments: &[DatumWithOid], row: impl FnMut(&Row) -> T) -> Option<T> {
+    spi::query(mode, sql, arguments, row).into_iter().next()
+}
+
+/// The one value of a call; null is none.
+fn call<T: FromDatum>(sql: &'static str, arguments: &[DatumWithOid]) -> Option<T> {
+    first(Mode::Write, sql, arguments, |row| row.get(1)).flatten()
+}
+
+/// A statement whose result does not matter.
+fn run(sql: &'static str, arguments: &[DatumWithOid]) {
+    spi::query(Mode::Write, sql, arguments, |_| ());
+}

@@ -1,0 +1,115 @@
+//! Passwords: their hashes, and the account "credential" that shows that there is one.
+
+use super::{call, first, run};
+use crate::backend::spi::Mode;
+use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
+
+/// What sign_in must know about an address.
+pub struct Credentials {
+    pub user: Uuid,
+    pub hash: Option<String>,
+    pub epoch: i64,
+    pub email_verified: bool,
+    /// The ban that holds now.
+    pub ban: Option<(String, Option<TimestampWithTimeZone>)>,
+}
+
+/// By canonical address, whoever asks.
+pub fn find_credentials(email: &str) -> Option<Credentials> {
+    first(
+        Mode::Write,
+        "select c.user_id, c.hash, c.epoch, c.email_verified, c.ban_reason, c.ban_expires_at from auth_private.find_credentials($1) c",
+        &[email.into()],
+        |row| {
+            Some(Credentials {
+                user: row.get(1)?,
+                hash: row.get(2),
+                epoch: row.value(3),
+                email_verified: row.value(4),
+                ban: row.get::<String>(5).map(|reason| (reason, row.get(6))),
+            })
+        },
+    )
+    .flatten()
+}
+
+/// A user's hash and epoch, where the caller may see them; and the address, which failed attempts are counted by.
+pub fn of_user(user: Uuid) -> Option<(Option<String>, i64, Option<String>)> {
+    first(
+        Mode::Write,
+        "select p.hash, coalesce(e.epoch, 0), u.email
+           from auth.users u
+           left join auth_private.passwords p on p.user_id operator(pg_catalog.=) u.id
+           left join auth_private.session_epochs e on e.user_id operator(pg_catalog.=) u.id
+          where u.id operator(pg_catalog.=) $1",
+        &[user.into()],
+        |row| (row.get(1), row.value(2), row.get(3)),
+    )
+}
+
+/// Keeps the same password under today's parameters, unless it has changed meanwhile.
+pub fn replace_hash(user: Uuid, checked_hash: &str, new_hash: &str) -> bool {
+    call("select auth_private.replace_hash($1, $2, $3)", &[user.into(), checked_hash.into(), new_hash.into()]).unwrap_or(false)
+}
+
+/// Writes over the hash that was checked; false when it has changed meanwhile.
+pub fn change(user: Uuid, checked_hash: &str, new_hash: &str) -> bool {
+    first(
+        Mode::Write,
+        "update auth_private.passwords p set hash = $3, updated_at = pg_catalog.clock_timestamp()
+          where p.user_id operator(pg_catalog.=) $1 and p.hash operator(pg_catalog.=) $2 returning true",
+        &[user.into(), checked_hash.into(), new_hash.into()],
+        |row| row.value(1),
+    )
+    .unwrap_or(false)
+}
+
+/// Writes the first hash; false when there is one.
+pub fn insert(user: Uuid, hash: &str) -> bool {
+    let inserted = first(
+        Mode::Write,
+        "insert into auth_private.passwords (user_id, hash) values ($1, $2) on conflict do nothing returning true",
+        &[user.into(), hash.into()],
+        |row| row.value(1),
+    );
+    insert_account(user);
+    inserted.unwrap_or(false)
+}
+
+/// Writes a hash whether there is one or not.
+pub fn put(user: Uuid, hash: &str) {
+    run(
+        "insert into auth_private.passwords as p (user_id, hash) values ($1, $2)
+             on conflict (user_id) do update set hash = excluded.hash, updated_at = pg_catalog.clock_timestamp()",
+        &[user.into(), hash.into()],
+    );
+    insert_account(user);
+}
+
+/// Gives a user who was just created a password.
+pub fn create(user: Uuid, hash: &str) {
+    // Without "returning" and "on conflict": whoever may only create users may not read what is there.
+    run("insert into auth_private.passwords (user_id, hash) values ($1, $2)", &[user.into(), hash.into()]);
+    run(
+        "insert into auth.accounts (user_id, provider, provider_user_id) values ($1, 'credential', $1::pg_catalog.text)",
+        &[user.into()],
+    );
+}
+
+/// Takes a user's password away.
+pub fn remove(user: Uuid) {
+    run("delete from auth_private.passwords p where p.user_id operator(pg_catalog.=) $1", &[user.into()]);
+    run(
+        "delete from auth.accounts a where a.user_id operator(pg_catalog.=) $1 and a.provider operator(pg_catalog.=) 'credential'",
+        &[user.into()],
+    );
+}
+
+fn insert_account(user: Uuid) {
+    run(
+        "insert into auth.accounts (user_id, provider, provider_user_id) values ($1, 'credential', $1::pg_catalog.text)
+             on conflict (provider, provider_user_id) do update set updated_at = pg_catalog.clock_timestamp()",
+        &[user.into()],
+    );
+}

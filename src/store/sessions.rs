@@ -1,0 +1,183 @@
+//! Sessions.
+
+use super::{call, first, run};
+use crate::backend::spi::{self, Mode, Row};
+use pgrx::datum::{Inet, Interval, TimestampWithTimeZone};
+use pgrx::{JsonB, Uuid};
+use serde_json::Value;
+use std::net::IpAddr;
+
+/// A session as a row of list_sessions.
+pub struct ListedSession {
+    pub id: Uuid,
+    pub user: Uuid,
+    pub created_at: TimestampWithTimeZone,
+    pub updated_at: TimestampWithTimeZone,
+    pub expires_at: TimestampWithTimeZone,
+    pub ip_address: Option<String>,
+    pub user_agent: Option<String>,
+    pub impersonated_by: Option<Uuid>,
+}
+
+/// A row of a table of sessions.
+pub type SessionRow =
+    (Uuid, Uuid, TimestampWithTimeZone, TimestampWithTimeZone, TimestampWithTimeZone, Option<String>, Option<String>, Option<Uuid>, bool);
+
+impl ListedSession {
+    /// As a row; `current` is the session in use.
+    pub fn row(self, current: Option<Uuid>) -> SessionRow {
+        let is_current = Some(self.id) == current;
+        (
+            self.id,
+            self.user,
+            self.created_at,
+            self.updated_at,
+            self.expires_at,
+            self.ip_address,
+            self.user_agent,
+            self.impersonated_by,
+            is_current,
+        )
+    }
+}
+
+fn listed(row: &Row) -> ListedSession {
+    ListedSession {
+        id: row.value(1),
+        user: row.value(2),
+        created_at: row.value(3),
+        updated_at: row.value(4),
+        expires_at: row.value(5),
+        ip_address: row.get(6),
+        user_agent: row.get(7),
+        impersonated_by: row.get(8),
+    }
+}
+
+/// What a new session is made of.
+pub struct NewSession<'a> {
+    pub user: Uuid,
+    /// The user's epoch, read before the password was checked.
+    pub epoch: i64,
+    /// The hash that the password was checked against.
+    pub checked_hash: &'a str,
+    pub token_hash: [u8; 32],
+    /// Seconds.
+    pub lifetime: i32,
+    /// Never to slide.
+    pub fixed: bool,
+    pub address: Option<IpAddr>,
+    pub agent: Option<&'a str>,
+}
+
+/// Opens a session; none when the password or the user has changed since it was checked.
+pub fn open(new: &NewSession) -> Option<Uuid> {
+    call(
+        "select auth_private.open_session($1, $2, $3, $4, $5, $6, $7, $8)",
+        &[
+            new.user.into(),
+            new.epoch.into(),
+            new.checked_hash.into(),
+            new.token_hash.to_vec().into(),
+            new.lifetime.into(),
+            new.fixed.into(),
+            new.address.map(|address| Inet(address.to_string())).into(),
+            new.agent.into(),
+        ],
+    )
+}
+
+/// Session and user of a live token.
+pub fn find_by_token(token_hash: [u8; 32]) -> Option<(Uuid, Uuid)> {
+    let found: Vec<Uuid> = call("select auth_private.find_session($1)", &[token_hash.to_vec().into()])?;
+    Some((*found.first()?, *found.get(1)?))
+}
+
+/// Opens a session of a user run by somebody else.
+pub fn open_impersonation(user: Uuid, actor: Uuid, actor_session: Uuid, token_hash: [u8; 32], lifetime: Interval) -> Option<Uuid> {
+    call(
+        "select auth_private.open_impersonation($1, $2, $3, $4, $5, null)",
+        &[user.into(), actor.into(), actor_session.into(), token_hash.to_vec().into(), lifetime.into()],
+    )
+}
+
+/// Moves the expiry of a live session; both in seconds.
+pub fn slide(session: Uuid, lifetime: i32, update_age: i32) {
+    run("select auth_private.slide_session($1, $2, $3)", &[session.into(), lifetime.into(), update_age.into()]);
+}
+
+/// Notes that the password has just been proved.
+pub fn freshen(session: Uuid) {
+    run("select auth_private.freshen_session($1)", &[session.into()]);
+}
+
+/// Lets one session live on after [`end_all`].
+pub fn keep(session: Uuid) {
+    run("select auth_private.keep_session($1)", &[session.into()]);
+}
+
+/// A session as clients see it.
+pub fn json(session: Uuid, current: Option<Uuid>) -> Value {
+    call::<JsonB>("select auth_private.session_json($1, $2)", &[session.into(), current.into()]).map_or(Value::Null, |json| json.0)
+}
+
+/// The same, in a function that only reads.
+pub fn json_for_reader(session: Uuid) -> Value {
+    let json = first(Mode::Read, "select auth_private.session_json($1, $1)", &[session.into()], |row| row.get::<JsonB>(1));
+    json.flatten().map_or(Value::Null, |json| json.0)
+}
+
+/// A user's live sessions, newest first.
+pub fn list(user: Uuid, with_impersonations: bool) -> Vec<ListedSession> {
+    spi::query(
+        Mode::Read,
+        "select s.id, s.user_id, s.created_at, s.updated_at, s.expires_at, pg_catalog.host(s.ip_address), s.user_agent, s.impersonated_by
+           from auth_private.live_sessions s
+          where s.user_id operator(pg_catalog.=) $1
+            and ($2 or s.impersonated_by is null)
+          order by s.created_at using operator(pg_catalog.>), s.id using operator(pg_catalog.>)",
+        &[user.into(), with_impersonations.into()],
+        listed,
+    )
+}
+
+/// How many live sessions a user has, but for one.
+pub fn count_live(user: Uuid, but: Option<Uuid>) -> i32 {
+    first(
+        Mode::Write,
+        "select pg_catalog.count(*)::pg_catalog.int4
+           from auth_private.live_sessions s
+          where s.user_id operator(pg_catalog.=) $1
+            and s.id is distinct from $2",
+        &[user.into(), but.into()],
+        |row| row.value(1),
+    )
+    .unwrap_or(0)
+}
+
+/// Whose session it is; none when there is no such session that the caller may end.
+pub fn owner(session: Uuid) -> Option<Uuid> {
+    first(Mode::Write, "select s.user_id from auth.sessions s where s.id operator(pg_catalog.=) $1", &[session.into()], |row| row.value(1))
+}
+
+/// Ends one session of a user; true when it was live.
+pub fn end(session: Uuid, of_user: Uuid) -> bool {
+    first(
+        Mode::Write,
+        "delete from auth.sessions s
+          where s.id operator(pg_catalog.=) $1 and s.user_id operator(pg_catalog.=) $2
+      returning s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()",
+        &[session.into(), of_user.into()],
+        |row| row.value(1),
+    )
+    .unwrap_or(false)
+}
+
+/// Ends every session of a user, and every impersonation that the user runs: one row, however many they are.
+pub fn end_all(user: Uuid) {
+    run(
+        "insert into auth_private.session_epochs as e (user_id, epoch) values ($1, 1)
+             on conflict (user_id) do update set epoch = e.epoch operator(pg_catalog.+) 1",
+        &[user.into()],
+    );
+}

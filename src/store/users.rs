@@ -1,0 +1,143 @@
+//! Users.
+
+use super::{call, first};
+use crate::backend::spi::Mode;
+use pgrx::{JsonB, Uuid};
+use serde_json::Value;
+
+/// A user as clients see it; none when there is no such user. Asks no permission: its callers have.
+pub fn json(user: Uuid) -> Option<Value> {
+    call::<JsonB>("select auth_private.user_json($1)", &[user.into()]).map(|json| json.0)
+}
+
+/// The same, in a function that only reads.
+pub fn json_for_reader(user: Uuid) -> Option<Value> {
+    first(Mode::Read, "select auth_private.user_json($1)", &[user.into()], |row| row.get::<JsonB>(1)).flatten().map(|json| json.0)
+}
+
+/// Whose address it is, where the caller may know.
+pub fn find_by_email(email: &str) -> Option<Uuid> {
+    first(Mode::Read, "select u.id from auth.users u where u.email operator(pg_catalog.=) $1", &[email.into()], |row| row.value(1))
+}
+
+/// Makes verbs on one user take turns; false when there is no such user.
+pub fn guard(user: Uuid) -> bool {
+    call("select auth_private.guard_user($1)", &[user.into()]).unwrap_or(false)
+}
+
+/// A user who signs up; none when the address is taken.
+pub fn register(email: &str, name: &str, image: Option<&str>, attributes: Value, hash: &str) -> Option<(Uuid, i64)> {
+    first(
+        Mode::Write,
+        "select r.user_id, r.epoch from auth_private.register_user($1, $2, $3, $4, $5) r",
+        &[email.into(), name.into(), image.into(), JsonB(attributes).into(), hash.into()],
+        |row| Some((row.get(1)?, row.value(2))),
+    )
+    .flatten()
+}
+
+/// A user that does not exist, like one who has just signed up: where the address must be verified first, nobody may learn by
+/// signing up that it is taken.
+pub fn look_alike(email: &str, name: &str, image: Option<&str>, attributes: Value) -> Value {
+    first(
+        Mode::Write,
+        "select pg_catalog.jsonb_build_object(
+                    'id', pg_catalog.gen_random_uuid(), 'email', $1, 'email_verified', false, 'name', $2, 'image', $3,
+                    'roles', '[\"user\"]'::pg_catalog.jsonb, 'banned', false, 'ban_reason', null, 'ban_expires_at', null, 'attributes', $4,
+                    'created_at', moment, 'updated_at', moment, 'last_sign_in_at', null)
+           from pg_catalog.clock_timestamp() as moment",
+        &[email.into(), name.into(), image.into(), JsonB(attributes).into()],
+        |row| row.get::<JsonB>(1),
+    )
+    .flatten()
+    .map_or(Value::Null, |json| json.0)
+}
+
+/// Creates a user; none when the address is taken.
+pub fn create(email: &str, name: &str, attributes: Value, email_verified: bool) -> Option<Uuid> {
+    first(
+        Mode::Write,
+        "insert into auth.users (email, name, attributes, email_verified) values ($1, $2, $3, $4) on conflict do nothing returning id",
+        &[email.into(), name.into(), JsonB(attributes).into(), email_verified.into()],
+        |row| row.value(1),
+    )
+}
+
+/// What to write over a user's profile; none leaves a field alone.
+pub struct Profile<'a> {
+    pub name: Option<&'a str>,
+    pub image: Option<Option<&'a str>>,
+    pub attributes: Option<Value>,
+}
+
+/// Writes over a user's profile; false when the caller may not or there is no such user.
+pub fn update_profile(user: Uuid, profile: Profile) -> bool {
+    first(
+        Mode::Write,
+        "update auth.users u
+            set name = coalesce($2, u.name),
+                image = case when $3 then $4 else u.image end,
+                attributes = coalesce($5, u.attributes),
+                updated_at = pg_catalog.clock_timestamp()
+          where u.id operator(pg_catalog.=) $1 returning true",
+        &[
+            user.into(),
+            profile.name.into(),
+            profile.image.is_some().into(),
+            profile.image.flatten().into(),
+            profile.attributes.map(JsonB).into(),
+        ],
+        |row| row.value(1),
+    )
+    .unwrap_or(false)
+}
+
+/// Merges attributes at the top level; false when the caller may not or there is no such user.
+pub fn merge_attributes(user: Uuid, attributes: Value) -> bool {
+    first(
+        Mode::Write,
+        "update auth.users u
+            set attributes = u.attributes operator(pg_catalog.||) $2, updated_at = pg_catalog.clock_timestamp()
+          where u.id operator(pg_catalog.=) $1 returning true",
+        &[user.into(), JsonB(attributes).into()],
+        |row| row.value(1),
+    )
+    .unwrap_or(false)
+}
+
+/// True when somebody else has the address. Asked before the update, which the unique key guards in any case.
+pub fn email_is_taken(email: &str, but: Uuid) -> bool {
+    first(
+        Mode::Write,
+        "select from auth.users u where u.email operator(pg_catalog.=) $1 and u.id operator(pg_catalog.<>) $2",
+        &[email.into(), but.into()],
+        |_| (),
+    )
+    .is_some()
+}
+
+/// Writes over address and verification; a new address is unverified unless said otherwise.
+pub fn update_email(user: Uuid, email: Option<&str>, verified: Option<bool>) -> bool {
+    first(
+        Mode::Write,
+        "update auth.users u
+            set email = coalesce($2, u.email),
+                email_verified = coalesce($3, u.email_verified and ($2 is null or $2 operator(pg_catalog.=) u.email)),
+                updated_at = pg_catalog.clock_timestamp()
+          where u.id operator(pg_catalog.=) $1 returning true",
+        &[user.into(), email.into(), verified.into()],
+        |row| row.value(1),
+    )
+    .unwrap_or(false)
+}
+
+/// Deletes a user: whether it did, and otherwise the table whose foreign key forbids it.
+pub fn delete(user: Uuid) -> (bool, Option<String>) {
+    first(
+        Mode::Write,
+        "select d.deleted, d.blocked_by from auth_private.delete_user_row($1) d",
+        &[user.into()],
+        |row| (row.value(1), row.get(2)),
+    )
+    .unwrap_or((false, None))
+}
