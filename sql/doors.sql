@@ -25,10 +25,13 @@ create function auth_private.register_user(
     address text, user_name text, user_image text, user_attributes jsonb, password_hash text, out user_id uuid, out epoch bigint)
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    moment timestamptz := pg_catalog.clock_timestamp();
 begin
     epoch := 0;
-    insert into auth.users (email, name, image, attributes)
-    values (address, user_name, user_image, user_attributes)
+    -- One moment: where addresses must be verified, a user who is made up for a taken one has one too.
+    insert into auth.users (email, name, image, attributes, created_at, updated_at)
+    values (address, user_name, user_image, user_attributes, moment, moment)
         on conflict do nothing
     returning id into user_id;
     if user_id is not null then
@@ -70,7 +73,8 @@ end
 $$;
 comment on function auth_private.open_session is 'Door: a new session after a right password. Null where the password or the user has changed meanwhile.';
 
--- Crosses: sessions, session_keys. Because: the session belongs to somebody else. Callers: impersonate_user, which has asked for the permission.
+-- Crosses: sessions, session_keys. Because: the session belongs to somebody else. Callers: impersonate_user.
+-- The condition is the truth of which impersonate_user's checks are the good messages.
 create function auth_private.open_impersonation(
     of_user uuid, actor uuid, actor_session uuid, key bytea, lifetime interval, agent text)
     returns uuid
@@ -80,6 +84,12 @@ declare
     opened     timestamptz := pg_catalog.clock_timestamp();
     session_id uuid;
 begin
+    if actor is distinct from auth.uid() or actor_session is distinct from auth.session_id()
+        or not auth.has_permission('user:impersonate') or not auth_private.dominates_user(of_user)
+        or (auth_private.is_administrative(of_user) and not auth.has_permission('user:impersonate-admins'))
+    then
+        return null;
+    end if;
     insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent, impersonated_by)
     values (of_user, opened, opened, opened operator(pg_catalog.+) lifetime, pg_catalog.inet_client_addr(), agent, actor)
     returning id into session_id;
@@ -231,7 +241,7 @@ end
 $$;
 comment on function auth_private.is_last_admin is 'Door: true when no other user with the role "admin" is free of a ban.';
 
--- Crosses: audit_log. Because: everybody''s deeds are recorded, few may read them. Callers: every function that changes something.
+-- Crosses: audit_log. Because: everybody's deeds are recorded, few may read them. Callers: every function that changes something.
 create function auth_private.append_audit(
     act text, actor uuid, impersonator uuid, session uuid, db_role text, target uuid, address inet, agent text, particulars jsonb) returns void
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

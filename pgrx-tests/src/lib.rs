@@ -1,0 +1,9 @@
+//! A private cluster, databases cloned from a template, actors who speak as the role they are, and a matcher of refusals.
+
+mod actor;
+mod cluster;
+mod database;
+
+pub use actor::{Actor, Refusal};
+pub use cluster::{Cluster, development_directory, program, succeed};
+pub use database::{Database, PASSWORD, address};

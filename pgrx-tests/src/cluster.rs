@@ -1,0 +1,157 @@
+//! A PostgreSQL cluster of our own: embedded default settings, its own directory, no system service, no port 5432.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A running cluster. It is stopped when dropped.
+pub struct Cluster {
+    directory: PathBuf,
+    /// The port, on 127.0.0.1 and as the socket's number.
+    pub port: u16,
+}
+
+/// The user and group as whom the server runs; none where we are unprivileged already.
+fn unprivileged() -> Option<(u32, u32)> {
+    // SAFETY: reads our own uid.
+    if unsafe { libc::geteuid() } != 0 {
+        return None;
+    }
+    let passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
+    let line = |name: &str| passwd.lines().find(|line| line.starts_with(&format!("{name}:")));
+    let fields: Vec<&str> = line("postgres").or_else(|| line("nobody")).expect("a user postgres or nobody").split(':').collect();
+    Some((fields[2].parse().expect("a uid"), fields[3].parse().expect("a gid")))
+}
+
+/// Where the private server and its clusters lie; `make` says so.
+pub fn development_directory() -> PathBuf {
+    PathBuf::from(std::env::var_os("PG_AUTH_DEV").expect("PG_AUTH_DEV: run this through make"))
+}
+
+/// A program of the private server.
+pub fn program(name: &str) -> PathBuf {
+    let config = std::env::var_os("PG_CONFIG").expect("PG_CONFIG: run this through make");
+    Path::new(&config).parent().expect("pg_config lies in a directory").join(name)
+}
+
+/// A command that runs as the unprivileged user, without what would change the server's behaviour.
+pub fn server_command(name: &str) -> Command {
+    let mut command = Command::new(program(name));
+    if let Some((uid, gid)) = unprivileged() {
+        command.uid(uid).gid(gid);
+    }
+    for (variable, _) in std::env::vars().filter(|(variable, _)| variable.starts_with("PG") || variable.starts_with("RUST_")) {
+        command.env_remove(variable);
+    }
+    command.current_dir("/").env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+    command
+}
+
+/// Runs to the end; panics with what it printed when it fails.
+pub fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(
+        output.status.success(),
+        "{command:?} failed:\n{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+impl Cluster {
+    /// Makes a cluster anew under the development directory and starts it. What an earlier one of that name left is removed.
+    pub fn start(name: &str, settings: &[(&str, &str)]) -> Self {
+        let directory = development_directory().join("clusters").join(name);
+        let cluster = Cluster { port: free_port(), directory };
+        cluster.remove();
+        fs::create_dir_all(&cluster.directory).expect("a directory for the cluster");
+        if let Some((uid, gid)) = unprivileged() {
+            chown(&cluster.directory, Some(uid), Some(gid)).expect("the directory's owner");
+        }
+        fs::set_permissions(&cluster.directory, fs::Permissions::from_mode(0o700)).expect("the directory's mode");
+        let data = cluster.data();
+        succeed(server_command("initdb").args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"]).arg(&data));
+        let defaults = [
+            ("port", cluster.port.to_string()),
+            ("unix_socket_directories", format!("'{}'", cluster.directory.display())),
+            ("listen_addresses", "''".to_owned()),
+            ("logging_collector", "off".to_owned()),
+        ];
+        let lines = defaults.into_iter().chain(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        let text: String = lines.map(|(name, value)| format!("{name} = {value}\n")).collect();
+        let mut conf = fs::read_to_string(data.join("postgresql.conf")).expect("postgresql.conf");
+        conf.push_str(&text);
+        fs::write(data.join("postgresql.conf"), conf).expect("postgresql.conf");
+        cluster.control("start");
+        cluster
+    }
+
+    /// The directory of the socket, for `-h`.
+    pub fn socket(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The directory of the data.
+    pub fn data(&self) -> PathBuf {
+        self.directory.join("data")
+    }
+
+    /// What the server has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// `pg_ctl` with an action, such as "restart".
+    pub fn control(&self, action: &str) {
+        succeed(server_command("pg_ctl").args(["-w", "-s", "-m", "fast", "-l"]).arg(self.directory.join("log")).arg("-D").arg(self.data()).arg(action).stdout(Stdio::null()).stderr(Stdio::null()));
+    }
+
+    /// A client program of the server, as a role in a database.
+    pub fn client(&self, program_name: &str, role: &str, database: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = Command::new(program(program_name));
+        command.arg("-h").arg(self.socket()).arg("-p").arg(self.port.to_string()).arg("-U").arg(role).arg("-d").arg(database).args(arguments);
+        command.env("PGPASSWORD", "").env_remove("PGOPTIONS");
+        command
+    }
+
+    /// Leaves it running when the process ends.
+    pub fn detach(self) -> PathBuf {
+        let directory = self.directory.clone();
+        std::mem::forget(self);
+        directory
+    }
+
+    /// Stops the cluster of that name, if one runs; true when it did.
+    pub fn stop_named(name: &str) -> bool {
+        let directory = development_directory().join("clusters").join(name);
+        let running = directory.join("data/postmaster.pid").exists();
+        Cluster { directory, port: 0 }.stop();
+        running
+    }
+
+    fn stop(&self) {
+        if self.data().join("postmaster.pid").exists() {
+            let _ = server_command("pg_ctl").args(["-w", "-s", "-m", "immediate", "stop", "-D"]).arg(self.data()).output();
+        }
+    }
+
+    fn remove(&self) {
+        self.stop();
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}

@@ -1,0 +1,153 @@
+//! A database for one test, cloned from a template with the extension in it.
+
+use crate::actor::{Actor, connect};
+use crate::cluster::Cluster;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use uuid::Uuid;
+
+static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+static NUMBER: AtomicU32 = AtomicU32::new(0);
+
+const TEMPLATE: &str = "with_pg_auth";
+
+/// The password of every user of a test.
+pub const PASSWORD: &str = "a password for tests";
+
+/// A database of its own. It is dropped with the test.
+pub struct Database {
+    /// Its name.
+    pub name: String,
+    cluster: &'static Cluster,
+}
+
+extern "C" fn stop_at_exit() {
+    if let Some(cluster) = CLUSTER.get() {
+        cluster.control("stop");
+    }
+}
+
+/// Checking a hash as cheaply as the settings allow: few tests are about its cost.
+const SETTINGS: &[(&str, &str)] = &[
+    ("fsync", "off"),
+    ("synchronous_commit", "off"),
+    ("full_page_writes", "off"),
+    ("max_connections", "200"),
+    ("listen_addresses", "'127.0.0.1'"),
+    ("auth.argon2_memory", "'8MB'"),
+    ("auth.argon2_iterations", "1"),
+];
+
+impl Database {
+    /// The cluster that all tests of this process share.
+    pub fn cluster() -> &'static Cluster {
+        CLUSTER.get_or_init(|| {
+            let cluster = Cluster::start("tests", SETTINGS);
+            // SAFETY: the handler takes nothing and stops the server.
+            unsafe { libc::atexit(stop_at_exit) };
+            let mut dba = connect(&cluster, "postgres", "postgres");
+            // "app" is an application's login role; "service" a trusted back end.
+            for statement in [&format!("create database {TEMPLATE}"), "create role app login", "create role service login"] {
+                dba.batch_execute(statement).expect("the template");
+            }
+            let mut template = connect(&cluster, "postgres", TEMPLATE);
+            template
+                .batch_execute("create extension pg_auth cascade; grant anon, authenticated to app; grant auth_admin to service")
+                .expect("CREATE EXTENSION");
+            cluster
+        })
+    }
+
+    /// A clone of the template.
+    pub fn new() -> Self {
+        Self::from_template(TEMPLATE)
+    }
+
+    /// A database without the extension.
+    pub fn empty() -> Self {
+        Self::from_template("template0")
+    }
+
+    fn from_template(template: &str) -> Self {
+        let cluster = Self::cluster();
+        let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        connect(cluster, "postgres", "postgres").batch_execute(&format!("create database {name} template {template}")).expect("a database");
+        Database { name, cluster }
+    }
+
+    /// A login role, with no identity yet.
+    pub fn connect(&self, role: &str) -> Actor {
+        Actor::anonymous(connect(self.cluster, role, &self.name))
+    }
+
+    /// The superuser.
+    pub fn dba(&self) -> Actor {
+        self.connect("postgres")
+    }
+
+    /// An application's login role, with no identity yet.
+    pub fn app(&self) -> Actor {
+        self.connect("app")
+    }
+
+    /// A trusted back end: a member of auth_admin.
+    pub fn service(&self) -> Actor {
+        self.connect("service")
+    }
+
+    /// A user who has signed up, on a connection of their own that holds their session.
+    pub fn user(&self, name: &str) -> Actor {
+        let mut anybody = self.app();
+        let email = address(name);
+        let result = anybody.json(&format!("select auth.sign_up('{email}', '{PASSWORD}', name => '{name}')"));
+        anybody.adopt(&email, &result)
+    }
+
+    /// A user with the role "admin".
+    pub fn admin(&self, name: &str) -> Actor {
+        self.made(name, "admin")
+    }
+
+    /// A user with a role of their own that holds just these permissions.
+    pub fn holder(&self, name: &str, permissions: &[&str]) -> Actor {
+        self.dba().run(&format!("select auth.define_user_role('{name}', '{{{}}}')", permissions.join(",")));
+        self.made(name, name)
+    }
+
+    fn made(&self, name: &str, role: &str) -> Actor {
+        self.dba().run(&format!("select auth.create_user('{}', '{PASSWORD}', '{name}', '{{{role}}}')", address(name)));
+        self.signed_in(name)
+    }
+
+    /// A user who exists, signed in once more.
+    pub fn signed_in(&self, name: &str) -> Actor {
+        let mut anybody = self.app();
+        let result = anybody.json(&format!("select auth.sign_in('{}', '{PASSWORD}')", address(name)));
+        anybody.adopt(&address(name), &result)
+    }
+
+    /// Many users without passwords; their ids.
+    pub fn many_users(&self, count: u32) -> Vec<Uuid> {
+        let created = format!("select (auth.create_user('user' || n || '@many.example', name => 'User ' || n) ->> 'id')::uuid from generate_series(1, {count}) n");
+        self.dba().column(&created)
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if let Ok(mut dba) = crate::actor::try_connect(self.cluster, "postgres", "postgres") {
+            let _ = dba.batch_execute(&format!("drop database if exists {} with (force)", self.name));
+        }
+    }
+}
+
+/// The address of a user of a test.
+pub fn address(name: &str) -> String {
+    format!("{}@example.org", name.to_lowercase())
+}

@@ -1,0 +1,12 @@
+//! Black-box tests over real connections, each as the role it speaks of.
+
+mod audit;
+mod authority;
+mod bans;
+mod identity;
+mod impersonation;
+mod list_users;
+mod passwords;
+mod sign_in;
+mod user_roles;
+mod users;
