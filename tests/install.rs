@@ -1,0 +1,141 @@
+//! Installing, dropping, dumping and restoring.
+
+use pgrx_tests::{Cluster, Database, succeed};
+
+/// The tables whose rows are a deployment's own.
+const TABLES: [&str; 11] = [
+    "auth.users",
+    "auth.accounts",
+    "auth.sessions",
+    "auth.user_roles",
+    "auth.bans",
+    "auth.roles",
+    "auth.role_permissions",
+    "auth.audit_log",
+    "auth_private.passwords",
+    "auth_private.session_keys",
+    "auth_private.session_epochs",
+];
+
+#[test]
+fn a_schema_of_somebody_else_stops_the_installation() {
+    let db = Database::empty();
+    let mut dba = db.dba();
+    for schema in ["auth", "auth_private"] {
+        dba.run(&format!("create schema {schema}"));
+        assert_eq!(dba.refused("create extension pg_auth cascade").sqlstate, "42P06", "{schema}");
+        dba.run(&format!("drop schema {schema}"));
+    }
+    dba.run("create extension pg_auth cascade");
+}
+
+#[test]
+fn drop_extension_leaves_nothing_and_a_second_installation_works() {
+    let db = Database::new();
+    db.user("Ann");
+    let mut dba = db.dba();
+    dba.run("drop extension pg_auth");
+    let left: i64 = dba.one(
+        "select (select count(*) from pg_namespace where nspname like 'auth%') + (select count(*) from pg_proc p where prosrc like '%_wrapper')
+              + (select count(*) from pg_class where relname like '%session%' and relnamespace <> 'pg_catalog'::regnamespace)",
+    );
+    assert_eq!(left, 0);
+    dba.run("create extension pg_auth");
+    assert_eq!(dba.one::<i64>("select count(*) from auth.users"), 0);
+}
+
+#[test]
+fn two_databases_of_one_cluster_know_nothing_of_each_other() {
+    let (one, two) = (Database::new(), Database::new());
+    let ann = one.user("Ann");
+    two.app().is_refused(&format!("select auth.use_session('{}')", ann.token), "28000", "INVALID_SESSION");
+    assert_eq!(two.dba().one::<i64>("select count(*) from auth.users"), 0);
+}
+
+#[test]
+fn hostile_default_privileges_open_nothing() {
+    let db = Database::empty();
+    let mut dba = db.dba();
+    dba.run(
+        "alter default privileges grant all on tables to anon, app, public; alter default privileges grant all on functions to anon, app, public;
+         alter default privileges grant all on sequences to anon, app, public; alter default privileges grant all on schemas to app, public;
+         create extension pg_auth cascade; grant anon, authenticated to app;
+         alter default privileges revoke all on tables from anon, app, public; alter default privileges revoke all on functions from anon, app, public;
+         alter default privileges revoke all on sequences from anon, app, public; alter default privileges revoke all on schemas from app, public",
+    );
+    let acl = "select string_agg(format('%s %s', o, a), E'\\n' order by o) from (
+                   select c.oid::regclass::text as o, relacl::text as a from pg_class c where relnamespace::regnamespace::text like 'auth%'
+                   union all select p.oid::regprocedure::text, proacl::text from pg_proc p where pronamespace::regnamespace::text like 'auth%'
+                   union all select nspname, nspacl::text from pg_namespace where nspname like 'auth%') x";
+    let (here, usual) = (dba.one::<String>(acl), Database::new().dba().one::<String>(acl));
+    assert_eq!(here, usual);
+}
+
+#[test]
+fn a_dangerous_role_of_that_name_stops_the_installation() {
+    // A cluster of its own: roles belong to the cluster.
+    let cluster = Cluster::start("install", &[("fsync", "off")]);
+    let psql = |sql: &str| cluster.client("psql", "postgres", "postgres", ["-XAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql]).output().unwrap();
+    for (attributes, repair) in [
+        ("role anon superuser", "role anon nosuperuser"),
+        ("role authenticated bypassrls", "role authenticated nobypassrls"),
+        ("role auth_owner login", "role auth_owner nologin"),
+        ("role auth_door createrole", "role auth_door nocreaterole"),
+    ] {
+        assert!(psql(&format!("create {attributes}")).status.success());
+        let refused = psql("create extension pg_auth cascade");
+        let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && message.contains("42501") && message.contains("cannot be installed"), "{attributes}: {message}");
+        assert!(psql(&format!("alter {repair}")).status.success());
+    }
+    assert!(psql("create role mallory login").status.success() && psql("grant auth_owner to mallory").status.success());
+    assert!(!psql("create extension pg_auth cascade").status.success());
+    assert!(psql("revoke auth_owner from mallory").status.success());
+    assert!(psql("create extension pg_auth cascade").status.success());
+    assert!(psql("create role plain login createrole createdb").status.success());
+    let unprivileged = cluster.client("psql", "plain", "template1", ["-XAtc", "create extension pg_trgm; create extension pg_auth"]).output().unwrap();
+    assert!(!unprivileged.status.success(), "not a trusted extension");
+}
+
+#[test]
+fn a_dump_keeps_every_row_and_its_restore_works() {
+    let db = Database::new();
+    let (ann, mut root) = (db.user("Ann"), db.admin("Root"));
+    root.run("select auth.define_user_role('editor', '{post:edit}')");
+    root.run(&format!("select auth.set_user_roles('{}', '{{user,editor}}')", ann.id));
+    root.run(&format!("select auth.impersonate_user('{}')", ann.id));
+    db.dba().run("create table public.profiles (user_id uuid references auth.users, nickname text)");
+    db.dba().run(&format!("insert into public.profiles values ('{}', 'a')", ann.id));
+    db.service().run("select auth.ban_user((auth.create_user('banned@example.org') ->> 'id')::uuid)");
+    let contents = |db: &Database| -> Vec<String> {
+        let rows = |table: &&str| {
+            // The built-in roles come back through CREATE EXTENSION, and are as old as that.
+            let own = if *table == "auth.roles" { "where not built_in" } else { "" };
+            db.dba().one(&format!("select '{table} ' || coalesce(string_agg(t::text, E'\\n' order by t::text), '') from {table} t {own}"))
+        };
+        TABLES.iter().map(rows).collect()
+    };
+    let before = contents(&db);
+    let cluster = Database::cluster();
+    let directory = cluster.socket().join(format!("dump-{}", db.name));
+    for format in ["plain", "custom"] {
+        let target = Database::empty();
+        let file = directory.with_extension(format);
+        succeed(cluster.client("pg_dump", "postgres", &db.name, [&format!("--format={format}"), &format!("--file={}", file.display())]).stdin(std::process::Stdio::null()));
+        let path = file.to_str().unwrap();
+        if format == "plain" {
+            succeed(&mut cluster.client("psql", "postgres", &target.name, ["-Xq", "-v", "ON_ERROR_STOP=1", "-f", path]));
+        } else {
+            succeed(&mut cluster.client("pg_restore", "postgres", &target.name, ["--exit-on-error", path]));
+        }
+        for (table, (restored, dumped)) in TABLES.iter().zip(contents(&target).iter().zip(&before)) {
+            assert!(restored == dumped, "{format}: {table}:\n{dumped}\nhas become\n{restored}");
+        }
+        assert!(target.signed_in("Ann").is_signed_in());
+        let mut old = target.app();
+        old.run(&format!("begin; select auth.use_session('{}')", ann.token));
+        assert_eq!(old.column::<Vec<String>>("select auth.current_user_roles()"), [["editor", "user"]]);
+        old.run("commit");
+        target.signed_in("Root").run(&format!("select auth.ban_user('{}')", ann.id));
+    }
+}
