@@ -7,7 +7,7 @@ declare
     thing record;
 begin
     for thing in
-        select case c.relkind when 'S' then 'sequence' when 'v' then 'view' else 'table' end as kind,
+        select case when c.relkind operator(pg_catalog.=) 'S' then 'sequence' when c.relkind operator(pg_catalog.=) 'v' then 'view' else 'table' end as kind,
                pg_catalog.format('%I.%I', n.nspname, c.relname) as name, c.relacl as acl, c.relowner as owner, c.relkind::text
           from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
          where n.nspname operator(pg_catalog.=) any ('{auth,auth_private}') and c.relkind operator(pg_catalog.=) any ('{r,v,S}')
@@ -20,7 +20,7 @@ begin
           from pg_catalog.pg_namespace n where n.nspname operator(pg_catalog.=) any ('{auth,auth_private}')
          order by 5 -- tables before the sequences that follow their owner
     loop
-        execute pg_catalog.format('revoke all on %s %s from public', case thing.kind when 'view' then 'table' else thing.kind end, thing.name);
+        execute pg_catalog.format('revoke all on %s %s from public', case when thing.kind operator(pg_catalog.=) 'view' then 'table' else thing.kind end, thing.name);
         declare
             grantee record;
         begin
@@ -29,7 +29,7 @@ begin
                   from pg_catalog.aclexplode(thing.acl) a join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) a.grantee
                  where a.grantee operator(pg_catalog.<>) thing.owner
             loop
-                execute pg_catalog.format('revoke all on %s %s from %s cascade', case thing.kind when 'view' then 'table' else thing.kind end, thing.name, grantee.name);
+                execute pg_catalog.format('revoke all on %s %s from %s cascade', case when thing.kind operator(pg_catalog.=) 'view' then 'table' else thing.kind end, thing.name, grantee.name);
             end loop;
         end;
         if thing.kind operator(pg_catalog.<>) 'sequence' then

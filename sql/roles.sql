@@ -21,7 +21,7 @@ begin
           from pg_catalog.pg_roles r
          where r.rolname operator(pg_catalog.=) wanted.name;
         if not found then
-            execute pg_catalog.format('create role %I nologin noinherit', wanted.name);
+            execute pg_catalog.format('create role %I nologin', wanted.name);
             execute pg_catalog.format('comment on role %I is %L', wanted.name, wanted.purpose);
         elsif present.rolsuper or present.rolbypassrls then
             raise exception using errcode = 'insufficient_privilege',
@@ -37,6 +37,5 @@ begin
         -- auth_admin may call and read whatever a signed-in user may; what it finds there is decided by has_permission().
         grant authenticated to auth_admin;
     end if;
-    alter role auth_admin inherit;
 end
 $roles$;

@@ -6,5 +6,6 @@ pub mod password;
 pub mod permission;
 pub mod profile;
 pub mod token;
+pub mod user_field;
 pub mod user_patch;
 pub mod user_query;

@@ -1,19 +1,11 @@
 //! What list_users can be asked, as SQL. Every piece of the text stands here; what a client sends is only ever an argument.
 
+use super::user_field::{Field, Kind, field, typed};
+pub use super::user_field::Argument;
 use crate::error::{Result, invalid};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
 use uuid::Uuid;
-
-/// An argument of the composed statement. All are sent as text and cast in the statement.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Argument {
-    Text(String),
-    Texts(Vec<String>),
-    /// To be read by PostgreSQL before it is used, so that a wrong one is our error and not the server's.
-    Timestamps(Vec<String>),
-    Integer(i64),
-}
 
 /// The arguments of list_users as they came, defaults filled in.
 pub struct Request {
@@ -44,63 +36,8 @@ pub struct UserQuery {
     page_offset: i64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Text,
-    Uuid,
-    Boolean,
-    Timestamp,
-}
-
-impl Kind {
-    fn cast(self) -> &'static str {
-        match self {
-            Kind::Text => "pg_catalog.text",
-            Kind::Uuid => "pg_catalog.uuid",
-            Kind::Boolean => "pg_catalog.bool",
-            Kind::Timestamp => "pg_catalog.timestamptz",
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Field {
-    name: &'static str,
-    kind: Kind,
-    /// As a filter sees it.
-    column: &'static str,
-    /// As an order sees it: never null, so that a cursor can compare, and letter by letter what an index is on.
-    order: &'static str,
-}
-
-const FIELDS: &[Field] = &[
-    Field { name: "id", kind: Kind::Uuid, column: "d.id", order: "d.id" },
-    Field { name: "email", kind: Kind::Text, column: "d.email", order: "coalesce(d.email, ''::pg_catalog.text)" },
-    Field { name: "email_verified", kind: Kind::Boolean, column: "d.email_verified", order: "d.email_verified" },
-    Field { name: "name", kind: Kind::Text, column: "d.name", order: "d.name" },
-    Field { name: "banned", kind: Kind::Boolean, column: "d.banned", order: "d.banned" },
-    Field {
-        name: "ban_expires_at",
-        kind: Kind::Timestamp,
-        column: "d.ban_expires_at",
-        order: "coalesce(d.ban_expires_at, '-infinity'::pg_catalog.timestamptz)",
-    },
-    Field { name: "created_at", kind: Kind::Timestamp, column: "d.created_at", order: "d.created_at" },
-    Field { name: "updated_at", kind: Kind::Timestamp, column: "d.updated_at", order: "d.updated_at" },
-    Field {
-        name: "last_sign_in_at",
-        kind: Kind::Timestamp,
-        column: "d.last_sign_in_at",
-        order: "coalesce(d.last_sign_in_at, '-infinity'::pg_catalog.timestamptz)",
-    },
-];
-
 const COLUMNS: &str = "d.id, d.email, d.email_verified, d.name, d.image, d.roles, d.banned, d.ban_reason, d.ban_expires_at, \
                        d.attributes, d.created_at, d.updated_at, d.last_sign_in_at";
-
-fn field(name: &str) -> Option<&'static Field> {
-    FIELDS.iter().find(|field| field.name == name)
-}
 
 /// `%`, `_` and `\` mean themselves.
 fn literal_pattern(text: &str) -> String {
@@ -246,7 +183,7 @@ impl UserQuery {
         let argument = self.bind(typed(kind, vec![value.to_owned()])?);
         let value = format!("({argument}::{}[])[1]", kind.cast());
         if operator == "ne" {
-            return Ok(format!("{column} is distinct from {value}"));
+            return Ok(format!("({column} is null or {column} operator(pg_catalog.<>) {value})"));
         }
         let comparison = comparison(operator).ok_or_else(|| invalid("filter_operator"))?;
         Ok(format!("{column} {comparison} {value}"))
@@ -324,29 +261,6 @@ fn scalar(value: &Value) -> Option<String> {
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
         _ => None,
     }
-}
-
-/// Values of a field's kind, or INVALID_ARGUMENT where one does not parse.
-fn typed(kind: Kind, values: Vec<String>) -> Result<Argument> {
-    let wrong = || invalid("filter_value");
-    if values.iter().any(|value| value.contains('\0')) {
-        return Err(wrong());
-    }
-    Ok(match kind {
-        Kind::Text => Argument::Texts(values),
-        Kind::Timestamp => Argument::Timestamps(values),
-        Kind::Uuid => {
-            let parsed = values.iter().map(|value| Uuid::parse_str(value).map(|id| id.to_string())).collect::<Result<_, _>>();
-            Argument::Texts(parsed.map_err(|_| wrong())?)
-        }
-        Kind::Boolean => {
-            let all = values.iter().all(|value| matches!(value.as_str(), "true" | "false" | "t" | "f"));
-            if !all {
-                return Err(wrong());
-            }
-            Argument::Texts(values)
-        }
-    })
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ pub fn user_exists(user: Uuid) -> bool {
     first(Mode::Read, "select from auth.users u where u.id operator(pg_catalog.=) $1", &[user.into()], |_| ()).is_some()
 }
 
-/// Looks the caller up through the door, into what `crate::caller` remembers.
+/// Looks the caller up through the door, into what the layer above remembers.
 pub fn resolve_through_door() {
     spi::query(Mode::Read, "select auth_private.resolve_identity()", &[], |_| ());
 }

@@ -92,7 +92,7 @@ pub fn create(user: Uuid, hash: &str) {
     // Without "returning" and "on conflict": whoever may only create users may not read what is there.
     run("insert into auth_private.passwords (user_id, hash) values ($1, $2)", &[user.into(), hash.into()]);
     run(
-        "insert into auth.accounts (user_id, provider, provider_user_id) values ($1, 'credential', $1::pg_catalog.text)",
+        "insert into auth.accounts (user_id, provider, provider_user_id) values ($1::pg_catalog.uuid, 'credential', $1::pg_catalog.text)",
         &[user.into()],
     );
 }
@@ -108,7 +108,7 @@ pub fn remove(user: Uuid) {
 
 fn insert_account(user: Uuid) {
     run(
-        "insert into auth.accounts (user_id, provider, provider_user_id) values ($1, 'credential', $1::pg_catalog.text)
+        "insert into auth.accounts (user_id, provider, provider_user_id) values ($1::pg_catalog.uuid, 'credential', $1::pg_catalog.text)
              on conflict (provider, provider_user_id) do update set updated_at = pg_catalog.clock_timestamp()",
         &[user.into()],
     );

@@ -148,7 +148,7 @@ pub fn count_live(user: Uuid, but: Option<Uuid>) -> i32 {
         "select pg_catalog.count(*)::pg_catalog.int4
            from auth_private.live_sessions s
           where s.user_id operator(pg_catalog.=) $1
-            and s.id is distinct from $2",
+            and ($2::pg_catalog.uuid is null or s.id operator(pg_catalog.<>) $2)",
         &[user.into(), but.into()],
         |row| row.value(1),
     )

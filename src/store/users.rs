@@ -42,8 +42,9 @@ pub fn look_alike(email: &str, name: &str, image: Option<&str>, attributes: Valu
     first(
         Mode::Write,
         "select pg_catalog.jsonb_build_object(
-                    'id', pg_catalog.gen_random_uuid(), 'email', $1, 'email_verified', false, 'name', $2, 'image', $3,
-                    'roles', '[\"user\"]'::pg_catalog.jsonb, 'banned', false, 'ban_reason', null, 'ban_expires_at', null, 'attributes', $4,
+                    'id', pg_catalog.gen_random_uuid(), 'email', $1::pg_catalog.text, 'email_verified', false,
+                    'name', $2::pg_catalog.text, 'image', $3::pg_catalog.text,
+                    'roles', '[\"user\"]'::pg_catalog.jsonb, 'banned', false, 'ban_reason', null, 'ban_expires_at', null, 'attributes', $4::pg_catalog.jsonb,
                     'created_at', moment, 'updated_at', moment, 'last_sign_in_at', null)
            from pg_catalog.clock_timestamp() as moment",
         &[email.into(), name.into(), image.into(), JsonB(attributes).into()],
