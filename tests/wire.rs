@@ -11,6 +11,7 @@ mod error;
 mod audit;
 mod authority;
 mod bans;
+mod clients;
 mod identity;
 mod impersonation;
 mod install;

@@ -45,7 +45,8 @@ pub(crate) fn connect(cluster: &Cluster, role: &str, database: &str) -> Client {
 }
 
 impl Actor {
-    pub(crate) fn anonymous(client: Client) -> Self {
+    /// Somebody with no identity yet.
+    pub fn anonymous(client: Client) -> Self {
         Actor { client, id: Uuid::nil(), session: Uuid::nil(), token: String::new(), email: String::new() }
     }
 
@@ -81,10 +82,26 @@ impl Actor {
         self.one(sql)
     }
 
-    /// The first column as text, through the simple protocol.
-    pub fn texts(&mut self, sql: &str) -> Vec<Option<String>> {
-        let messages = self.client.simple_query(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"));
-        messages.iter().filter_map(|message| if let SimpleQueryMessage::Row(row) = message { Some(row.get(0).map(str::to_owned)) } else { None }).collect()
+    /// A statement's rows as lines of text, or its refusal; and whether it was refused.
+    pub fn print(&mut self, sql: &str) -> (Vec<String>, bool) {
+        match self.client.simple_query(sql) {
+            Ok(messages) => {
+                let rows = messages.iter().filter_map(|message| match message {
+                    SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|n| row.get(n).unwrap_or("null")).collect::<Vec<_>>().join(" | ")),
+                    _ => None,
+                });
+                let mut rows: Vec<String> = rows.collect();
+                if rows.is_empty() && messages.iter().any(|message| matches!(message, SimpleQueryMessage::RowDescription(_))) {
+                    rows.push("(no rows)".to_owned());
+                }
+                (rows, false)
+            }
+            Err(error) => {
+                let error = error.as_db_error().unwrap_or_else(|| panic!("{sql}: {error:?}"));
+                let detail = error.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+                (vec![format!("ERROR {}: {}{detail}", error.code().code(), error.message())], true)
+            }
+        }
     }
 
     /// The refusal of a statement that must be refused.
