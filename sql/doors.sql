@@ -8,11 +8,10 @@ create function auth_private.find_credentials(
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    select u.id, p.hash, coalesce(e.epoch, 0), u.email_verified, b.reason, b.expires_at
+    select u.id, p.hash, coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) u.id), 0), u.email_verified, b.reason, b.expires_at
       into user_id, hash, epoch, email_verified, ban_reason, ban_expires_at
       from auth.users u
       left join auth_private.passwords p on p.user_id operator(pg_catalog.=) u.id
-      left join auth_private.session_epochs e on e.user_id operator(pg_catalog.=) u.id
       left join auth.bans b on b.user_id operator(pg_catalog.=) u.id
                            and (b.expires_at is null or b.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp())
      where u.email operator(pg_catalog.=) address;
@@ -64,7 +63,7 @@ begin
     end if;
     update auth.users u set last_sign_in_at = opened where u.id operator(pg_catalog.=) of_user;
     insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent)
-    values (of_user, opened, opened, expires, coalesce(address, pg_catalog.inet_client_addr()), agent)
+    values (of_user, opened, opened, expires, address, agent)
     returning id into session_id;
     insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until)
     values (key, session_id, read_epoch, opened, case when fixed then expires end);
@@ -76,12 +75,13 @@ comment on function auth_private.open_session is 'Door: a new session after a ri
 -- Crosses: sessions, session_keys. Because: the session belongs to somebody else. Callers: impersonate_user.
 -- The condition is the truth of which impersonate_user's checks are the good messages.
 create function auth_private.open_impersonation(
-    of_user uuid, actor uuid, actor_session uuid, key bytea, lifetime interval, agent text)
+    of_user uuid, actor uuid, actor_session uuid, key bytea, lifetime_seconds numeric, address inet)
     returns uuid
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
     opened     timestamptz := pg_catalog.clock_timestamp();
+    expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => least(lifetime_seconds, 3600)::double precision);
     session_id uuid;
 begin
     if actor is distinct from auth.uid() or actor_session is distinct from auth.session_id()
@@ -91,12 +91,12 @@ begin
         return null;
     end if;
     insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent, impersonated_by)
-    values (of_user, opened, opened, opened operator(pg_catalog.+) lifetime, pg_catalog.inet_client_addr(), agent, actor)
+    values (of_user, opened, opened, expires, address, null, actor)
     returning id into session_id;
     insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until, parent_session_id)
     values (key, session_id,
-            coalesce((select e.epoch from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) of_user), 0),
-            opened, opened operator(pg_catalog.+) lifetime, actor_session);
+            coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) of_user), 0),
+            opened, expires, actor_session);
     return session_id;
 end
 $$;
@@ -104,7 +104,7 @@ comment on function auth_private.open_impersonation is 'Door: a session of one u
 
 -- Crosses: sessions, session_keys. Because: the caller shows a token, and need not be anybody yet. Callers: refresh_session.
 create function auth_private.slide_session(live_session uuid, lifetime_seconds integer, update_age_seconds integer)
-    returns void
+    returns boolean
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -118,6 +118,7 @@ begin
      where k.session_id operator(pg_catalog.=) s.id and s.id operator(pg_catalog.=) live_session
        and s.expires_at operator(pg_catalog.>) moment
        and s.updated_at operator(pg_catalog.<=) (moment operator(pg_catalog.-) pg_catalog.make_interval(secs => update_age_seconds));
+    return found;
 end
 $$;
 comment on function auth_private.slide_session is 'Door: moves the expiry of a live session, at most once per update age and never past its limit.';
@@ -133,14 +134,17 @@ $$;
 comment on function auth_private.freshen_session is 'Door: the user has just proved who they are.';
 
 -- Crosses: session_keys. Because: nobody but doors reads or writes keys. Callers: revoke_other_sessions, which has ended all and keeps one.
-create function auth_private.keep_session(live_session uuid) returns void
+-- "- 1": just our own increment. Where a ban or another password came in between, the session must not outlive that.
+create function auth_private.keep_session(live_session uuid) returns boolean
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
     update auth_private.session_keys k
-       set epoch = (select e.epoch from auth_private.session_epochs e join auth.sessions s on s.user_id operator(pg_catalog.=) e.user_id
-                     where s.id operator(pg_catalog.=) live_session)
-     where k.session_id operator(pg_catalog.=) live_session;
+       set epoch = k.epoch operator(pg_catalog.+) 1
+      from auth.sessions s
+     where k.session_id operator(pg_catalog.=) live_session and s.id operator(pg_catalog.=) live_session
+       and k.epoch operator(pg_catalog.=) ((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) s.user_id) operator(pg_catalog.-) 1);
+    return found;
 end
 $$;
 comment on function auth_private.keep_session is 'Door: lets one session live on in the user''s present epoch.';
@@ -208,16 +212,46 @@ create function auth_private.guard_user(target uuid) returns boolean
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform from auth.users u where u.id operator(pg_catalog.=) target for key share;
+    perform from auth.users u where u.id operator(pg_catalog.=) target;
     if not found then
         return false;
     end if;
-    insert into auth_private.session_epochs as e (user_id) values (target)
-        on conflict (user_id) do update set guard = e.guard operator(pg_catalog.+) 1;
+    insert into auth_private.session_epochs as e (user_id, administrative) values (target, true)
+        on conflict (user_id, administrative) do update set guard = e.guard operator(pg_catalog.+) 1;
     return true;
+exception when foreign_key_violation then
+    -- Deleted while we waited for our turn. Locking the user's row to prevent it would be a deadlock with the deletion.
+    return false;
 end
 $$;
 comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns. False where there is no such user.';
+
+-- Crosses: users. Because: what deletes belongs to auth_eraser, under whom nobody is signed in. Callers: delete_user, before it erases.
+-- This is the truth of which delete_user's checks are the good messages.
+create function auth_private.may_erase(target uuid) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(target operator(pg_catalog.=) auth.uid(), false)
+        or (auth.has_permission('user:delete') and auth_private.dominates_user(target));
+end
+$$;
+comment on function auth_private.may_erase is 'Door: true when the caller may delete the user.';
+
+-- Crosses: roles. Because: who grants a role need not be allowed to define it. Callers: everything that grants roles.
+create function auth_private.hold_roles(wanted text[]) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    held bigint;
+begin
+    select pg_catalog.count(*) into held
+      from (select from auth.roles r where r.name operator(pg_catalog.=) any (wanted)
+             order by r.name using operator(pg_catalog.<) for key share) as roles;
+    return held operator(pg_catalog.=) pg_catalog.cardinality(wanted);
+end
+$$;
+comment on function auth_private.hold_roles is 'Door: keeps roles from being dropped until the transaction ends; false when one does not exist.';
 
 -- Crosses: admin_guard, user_roles, bans. Because: the rule holds whatever the caller may read. Callers: set_user_roles, ban_user, delete_user.
 create function auth_private.is_last_admin(target uuid) returns boolean
@@ -248,7 +282,7 @@ create function auth_private.append_audit(
 as $$
 begin
     insert into auth.audit_log (action, actor_id, impersonator_id, session_id, database_role, user_id, ip_address, user_agent, details)
-    values (act, actor, impersonator, session, db_role, target, coalesce(address, pg_catalog.inet_client_addr()), agent, particulars);
+    values (act, actor, impersonator, session, db_role, target, address, agent, particulars);
 end
 $$;
 comment on function auth_private.append_audit is 'Door: one line in the audit log.';

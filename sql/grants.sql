@@ -40,7 +40,7 @@ end
 $strip$;
 
 -- The doors.
-grant create on schema auth, auth_private to auth_door;
+grant create on schema auth, auth_private to auth_door, auth_eraser;
 do $doors$
 declare
     door text;
@@ -58,13 +58,14 @@ begin
     end loop;
 end
 $doors$;
+alter function auth_private.erase_user owner to auth_eraser;
 alter view auth_private.users_rendered owner to auth_door;
 alter view auth_private.user_directory owner to auth_door;
 alter view auth_private.live_sessions owner to auth_door;
-revoke create on schema auth, auth_private from auth_door;
+revoke create on schema auth, auth_private from auth_door, auth_eraser;
 
-grant usage on schema auth to anon, authenticated, auth_admin, auth_door;
-grant usage on schema auth_private to auth_door;
+grant usage on schema auth to anon, authenticated, auth_admin, auth_door, auth_eraser;
+grant usage on schema auth_private to auth_door, auth_eraser;
 
 -- What auth_door needs and no more: it can delete no user, change no ban and read no audit log.
 grant select, insert on auth.users, auth.user_roles, auth.accounts to auth_door;
@@ -73,9 +74,14 @@ grant select, insert, update on auth.sessions, auth_private.session_keys, auth_p
 grant select, insert, update on auth_private.passwords to auth_door;
 grant select, update on auth_private.admin_guard to auth_door;
 grant select on auth.bans, auth.roles, auth.role_permissions to auth_door;
+grant update (updated_at) on auth.roles to auth_door; -- to lock a row
 grant select, insert, delete on auth_private.failed_attempts to auth_door;
 grant insert on auth.audit_log to auth_door;
 grant select on auth_private.user_directory, auth_private.live_sessions to auth_owner;
+
+-- What auth_eraser needs: code of strangers runs as it.
+grant select (id), delete on auth.users to auth_eraser;
+grant execute on function auth_private.erasing to auth_eraser;
 
 -- Tables, under row-level security; no column of theirs is secret, and nobody but pg_auth writes.
 grant select on auth.users, auth.accounts, auth.sessions, auth.user_roles, auth.bans, auth.roles, auth.role_permissions, auth.audit_log to authenticated;

@@ -22,8 +22,7 @@ create view auth_private.live_sessions as
 select s.*
   from auth.sessions s
   join auth_private.session_keys k on k.session_id operator(pg_catalog.=) s.id
-  left join auth_private.session_epochs e on e.user_id operator(pg_catalog.=) s.user_id
  where (s.user_id operator(pg_catalog.=) (select auth.uid()) or (select auth_private.holds_any('session:')))
    and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()
-   and k.epoch operator(pg_catalog.=) coalesce(e.epoch, 0);
+   and k.epoch operator(pg_catalog.=) coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) s.user_id), 0);
 comment on view auth_private.live_sessions is 'The sessions that are good now.';

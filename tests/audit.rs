@@ -97,7 +97,9 @@ fn it_is_paged_and_filtered() {
     assert_eq!(root.one::<i64>(&format!("select count(*) from auth.list_audit_log('{}', 'update_user')", ann.id)), 7);
     assert_eq!(root.one::<i64>("select count(*) from auth.list_audit_log(since => clock_timestamp())"), 0);
     assert_eq!(root.one::<i64>("select count(*) from auth.list_audit_log(action => 'no such')"), 0);
-    for (arguments, argument) in [("page_size => 0", "page_size"), ("page_size => 1001", "page_size"), ("after_cursor => 'x'", "after_cursor")] {
+    for (arguments, argument) in
+        [("page_size => 0", "page_size"), ("page_size => 1001", "page_size"), ("after_cursor => 'x'", "after_cursor")]
+    {
         root.is_refused(&format!("select auth.list_audit_log({arguments})"), "22023", &format!("INVALID_ARGUMENT: {argument}"));
     }
 }

@@ -40,7 +40,12 @@ const VERBS: &[Verb] = &[
         "update auth.users set attributes = '{}' where id = '{t}'",
         "update auth.users set attributes = '{}' where id = '{t}' returning 1",
     ),
-    verb("user:delete", "auth.delete_user('{t}')", "delete from auth.users where id = '{t}'", "delete from auth.users where id = '{t}' returning 1"),
+    verb(
+        "user:delete",
+        "auth.delete_user('{t}')",
+        "delete from auth.users where id = '{t}'",
+        "select 1 where auth_private.may_erase('{t}')",
+    ),
     verb(
         "user:set-role",
         "auth.set_user_roles('{t}', '{user}')",
@@ -75,7 +80,7 @@ const VERBS: &[Verb] = &[
         "user:ban",
         "auth.ban_user('{t}')",
         "update auth_private.session_epochs set epoch = 9",
-        "insert into auth_private.session_epochs as e (user_id, epoch) values ('{t}', 1) on conflict (user_id) do update set epoch = e.epoch + 1",
+        "insert into auth_private.session_epochs as e (user_id, administrative, epoch) values ('{t}', true, 1) on conflict (user_id, administrative) do update set epoch = e.epoch + 1",
     ),
     verb("user:ban", "auth.unban_user('{t}')", "delete from auth.bans", "delete from auth.bans returning 1"),
     verb("session:list", "auth.list_user_sessions('{t}')", "", "select from auth_private.live_sessions where user_id = '{t}'"),
@@ -89,7 +94,7 @@ const VERBS: &[Verb] = &[
         "session:revoke",
         "auth.revoke_user_sessions('{t}')",
         "delete from auth_private.session_keys",
-        "update auth_private.session_epochs set epoch = epoch + 1 where user_id = '{t}' returning 1",
+        "update auth_private.session_epochs set epoch = epoch + 1 where user_id = '{t}' and administrative returning 1",
     ),
     verb(
         "user:impersonate",
@@ -100,8 +105,8 @@ const VERBS: &[Verb] = &[
     verb(
         "user:impersonate",
         "auth.impersonate_user('{t}')",
-        "select auth_private.open_impersonation('{t}', auth.uid(), auth.session_id(), sha256('x'), '1 hour', null)",
-        "select 1 where auth_private.open_impersonation('{t}', auth.uid(), auth.session_id(), sha256('x'), '1 hour', null) is not null",
+        "select auth_private.open_impersonation('{t}', auth.uid(), auth.session_id(), sha256('x'), 3600, null)",
+        "select 1 where auth_private.open_impersonation('{t}', auth.uid(), auth.session_id(), sha256('x'), 3600, null) is not null",
     ),
     verb(
         "role:define",
@@ -162,14 +167,22 @@ fn everybody_else_is_refused_and_learns_nothing_about_the_target() {
             let call = fill(verb.call, &target).replace(&target.id.to_string(), &target_id.to_string());
             plain.is_refused(&format!("select * from {call}"), "42501", &refusal);
         }
-        plain.is_refused(&format!("select * from {}", fill(verb.call, &target).replace(&format!("'{}'", target.id), "null")), "42501", &refusal);
+        plain.is_refused(
+            &format!("select * from {}", fill(verb.call, &target).replace(&format!("'{}'", target.id), "null")),
+            "42501",
+            &refusal,
+        );
     }
     for verb in VERBS {
         let all_but: Vec<&str> = others.iter().copied().filter(|other| *other != verb.permission).collect();
         let name = verb.permission.replace(':', "-");
         db.dba().run(&format!("select auth.define_user_role('no-{name}', '{{{}}}')", all_but.join(",")));
         db.dba().run(&format!("select auth.set_user_roles('{}', '{{no-{name}}}')", plain.id));
-        plain.is_refused(&format!("select * from {}", fill(verb.call, &target)), "42501", &format!("PERMISSION_DENIED: {}", verb.permission));
+        plain.is_refused(
+            &format!("select * from {}", fill(verb.call, &target)),
+            "42501",
+            &format!("PERMISSION_DENIED: {}", verb.permission),
+        );
     }
 }
 
@@ -189,7 +202,11 @@ fn no_client_writes_with_plain_sql_not_even_an_administrator() {
             assert_eq!(client.refused(&fill(verb.client, &target)).sqlstate, "42501", "{}", verb.client);
         }
         for table in ["users", "accounts", "sessions", "user_roles", "bans", "roles", "role_permissions", "audit_log"] {
-            for statement in [format!("truncate auth.{table} cascade"), format!("delete from auth.{table}"), format!("insert into auth.{table} default values")] {
+            for statement in [
+                format!("truncate auth.{table} cascade"),
+                format!("delete from auth.{table}"),
+                format!("insert into auth.{table} default values"),
+            ] {
                 assert_eq!(client.refused(&statement).sqlstate, "42501", "{statement}");
             }
         }
@@ -231,7 +248,16 @@ fn without_the_check_the_policy_still_refuses() {
 fn select_star_shows_own_rows_to_users_and_all_to_administrators() {
     let db = Database::new();
     let (mut ann, mut root, _) = (db.user("Ann"), db.admin("Root"), db.user("Bob"));
-    for (table, own) in [("users", 1), ("accounts", 1), ("sessions", 1), ("user_roles", 1), ("bans", 0), ("roles", 0), ("role_permissions", 0), ("audit_log", 0)] {
+    for (table, own) in [
+        ("users", 1),
+        ("accounts", 1),
+        ("sessions", 1),
+        ("user_roles", 1),
+        ("bans", 0),
+        ("roles", 0),
+        ("role_permissions", 0),
+        ("audit_log", 0),
+    ] {
         let mine: i64 = ann.client.query(&format!("select * from auth.{table}"), &[]).unwrap().len() as i64;
         assert_eq!(mine, own, "{table}");
     }
@@ -257,7 +283,17 @@ fn nobody_acts_on_a_user_who_outranks_them() {
     db.admin("Second");
     let mut helper = db.holder(
         "helper",
-        &["user:ban", "user:update", "user:delete", "user:set-role", "user:set-password", "user:set-email", "user:impersonate", "session:revoke", "role:define"],
+        &[
+            "user:ban",
+            "user:update",
+            "user:delete",
+            "user:set-role",
+            "user:set-password",
+            "user:set-email",
+            "user:impersonate",
+            "session:revoke",
+            "role:define",
+        ],
     );
     let (id, session) = (root.id, root.session);
     for call in [

@@ -61,6 +61,8 @@ fn bad_bans_are_refused() {
         (format!("'{id}', 'x', '0'"), "22023", "INVALID_ARGUMENT: ban_expires_in"),
         (format!("'{id}', 'x', '-1 day'"), "22023", "INVALID_ARGUMENT: ban_expires_in"),
         (format!("'{id}', 'x', '100000000 years'"), "22023", "INVALID_ARGUMENT: ban_expires_in"),
+        (format!("'{id}', 'x', '-12 mon 361 days'"), "22023", "INVALID_ARGUMENT: ban_expires_in"),
+        (format!("'{id}', 'x', make_interval(months => -71582788, days => 2147483647)"), "22023", "INVALID_ARGUMENT: ban_expires_in"),
     ] {
         root.is_refused(&format!("select auth.ban_user({arguments})"), sqlstate, detail);
     }

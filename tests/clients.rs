@@ -16,11 +16,12 @@ fn psql_signs_in_with_gset_and_holds_a_session_on_its_connection() {
          discard all;
          select auth.uid() is null;"
     );
-    let output = succeed(Database::cluster().client("psql", "app", &db.name, ["-XAt", "-v", "ON_ERROR_STOP=1", "-f", "/dev/stdin"]).stdin({
-        let file = Database::cluster().socket().join(format!("{}.sql", db.name));
-        std::fs::write(&file, script).expect("a script");
-        std::fs::File::open(file).expect("the script")
-    }));
+    let output =
+        succeed(Database::cluster().client("psql", "app", &db.name, ["-XAt", "-v", "ON_ERROR_STOP=1", "-f", "/dev/stdin"]).stdin({
+            let file = Database::cluster().socket().join(format!("{}.sql", db.name));
+            std::fs::write(&file, script).expect("a script");
+            std::fs::File::open(file).expect("the script")
+        }));
     let said = String::from_utf8(output.stdout).unwrap();
     let lines: Vec<&str> = said.lines().collect();
     assert_eq!(&lines[..3], ["t", "new@example.org", "new@example.org"], "{said}");

@@ -1,6 +1,6 @@
 //! The identity: unforgeable, and right across everything a connection can do.
 
-use pgrx_tests::{Actor, Database};
+use pgrx_tests::{Actor, Database, PASSWORD};
 use uuid::Uuid;
 
 fn uid(actor: &mut Actor) -> Option<Uuid> {
@@ -22,7 +22,9 @@ fn no_client_can_write_it() {
         format!("alter role app set auth.identity = '{value}'"),
         format!("alter role current_user in database {} set auth.identity = '{value}'", db.name),
         format!("alter database {} set auth.identity = '{value}'", db.name),
-        format!("create function pg_temp.f() returns uuid language sql set auth.identity = '{value}' as 'select auth.uid()'; select pg_temp.f()"),
+        format!(
+            "create function pg_temp.f() returns uuid language sql set auth.identity = '{value}' as 'select auth.uid()'; select pg_temp.f()"
+        ),
         "reset auth.identity".to_owned(),
         "set auth.session_lifetime = 1".to_owned(),
         "set auth.typo = 1".to_owned(),
@@ -40,7 +42,9 @@ fn no_client_can_write_it() {
 fn a_placeholder_set_before_the_library_is_loaded_is_worthless() {
     let db = Database::new();
     let ann = db.user("Ann");
-    for before in [format!("set auth.identity = 'C{}'", ann.session), format!("select set_config('auth.identity', 'T{}', false)", ann.session)] {
+    for before in
+        [format!("set auth.identity = 'C{}'", ann.session), format!("select set_config('auth.identity', 'T{}', false)", ann.session)]
+    {
         let mut mallory = db.app();
         mallory.run(&before);
         assert_eq!(uid(&mut mallory), None);
@@ -167,7 +171,8 @@ fn a_statement_prepared_as_one_user_runs_as_the_next() {
     for mode in ["auto", "force_generic_plan", "force_custom_plan"] {
         app.run(&format!("set plan_cache_mode = {mode}; begin; select auth.use_session('{}')", ann.token));
         let seen = app.client.prepare("select count(*), min(id::text) from auth.users").unwrap();
-        let count = |app: &mut Actor| app.client.query_one(&seen, &[]).map(|row| (row.get::<_, i64>(0), row.get::<_, Option<String>>(1))).unwrap();
+        let count =
+            |app: &mut Actor| app.client.query_one(&seen, &[]).map(|row| (row.get::<_, i64>(0), row.get::<_, Option<String>>(1))).unwrap();
         assert_eq!(count(&mut app), (1, Some(ann.id.to_string())));
         app.run(&format!("select auth.use_session('{}')", bob.token));
         assert_eq!(count(&mut app), (1, Some(bob.id.to_string())));
@@ -190,7 +195,10 @@ fn parallel_plans_know_it() {
          grant select on public.big to authenticated",
     );
     let (ann, mut app) = (db.user("Ann"), db.app());
-    db.dba().run(&format!("insert into public.big select case when n % 2 = 0 then '{}'::uuid end, n from generate_series(1, 20000) n; analyze public.big", ann.id));
+    db.dba().run(&format!(
+        "insert into public.big select case when n % 2 = 0 then '{}'::uuid end, n from generate_series(1, 20000) n; analyze public.big",
+        ann.id
+    ));
     app.run("set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0; set max_parallel_workers_per_gather = 2");
     app.run(&format!("begin; select auth.use_session('{}')", ann.token));
     let plan = app.column::<String>("explain (analyze, costs off, timing off) select count(*) from public.big").join("\n");
@@ -262,6 +270,16 @@ fn within_one_function_each_statement_asks_again() {
          end $$",
         ann.token
     ));
+}
+
+#[test]
+fn signing_in_and_using_the_session_are_possible_in_one_statement() {
+    let db = Database::new();
+    let (ann, mut app) = (db.user("Ann"), db.app());
+    app.run("begin");
+    assert_eq!(app.one::<Uuid>(&format!("select auth.use_session(auth.sign_in('ann@example.org', '{PASSWORD}') ->> 'token')")), ann.id);
+    assert_eq!(uid(&mut app), Some(ann.id));
+    app.run("commit");
 }
 
 #[test]

@@ -36,7 +36,8 @@ fn both_identities_are_in_every_line_of_the_record() {
     let (ann, mut root) = (db.user("Ann"), db.admin("Root"));
     impersonated(&mut root, &ann);
     root.run(&format!("select auth.update_user('{}', '{{\"name\": \"x\"}}'); select auth.stop_impersonating()", ann.id));
-    let lines: Vec<Value> = root.column("select jsonb_build_array(action, actor_id, impersonator_id, user_id) from auth.list_audit_log(page_size => 3)");
+    let lines: Vec<Value> =
+        root.column("select jsonb_build_array(action, actor_id, impersonator_id, user_id) from auth.list_audit_log(page_size => 3)");
     let (a, r) = (ann.id.to_string(), root.id.to_string());
     assert_eq!(lines, [json!(["stop_impersonating", a, r, a]), json!(["update_user", a, r, a]), json!(["impersonate_user", r, null, a])]);
 }
@@ -86,6 +87,8 @@ fn who_may_not_be_impersonated() {
         (format!("'{}', '61 minutes'", ann.id), "22023", "INVALID_ARGUMENT: duration"),
         (format!("'{}', '0'", ann.id), "22023", "INVALID_ARGUMENT: duration"),
         (format!("'{}', '-1 hour'", ann.id), "22023", "INVALID_ARGUMENT: duration"),
+        // 30 days are a month only on the average.
+        (format!("'{}', '1200 mon -36000 days 1 hour'", ann.id), "22023", "INVALID_ARGUMENT: duration"),
     ] {
         root.is_refused(&format!("select auth.impersonate_user({arguments})"), sqlstate, detail);
     }

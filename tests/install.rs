@@ -30,6 +30,16 @@ fn a_schema_of_somebody_else_stops_the_installation() {
 }
 
 #[test]
+fn a_database_that_cannot_store_every_name_is_refused() {
+    let db = Database::empty();
+    let mut dba = db.dba();
+    dba.run("create database latin1 template template0 encoding 'LATIN1' locale 'C'");
+    let refused = Database::cluster().client("psql", "postgres", "latin1", ["-XAtc", "create extension pg_auth cascade"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("must be UTF8"), "{refused:?}");
+    dba.run("drop database latin1");
+}
+
+#[test]
 fn drop_extension_leaves_nothing_and_a_second_installation_works() {
     let db = Database::new();
     db.user("Ann");
@@ -75,17 +85,26 @@ fn hostile_default_privileges_open_nothing() {
 fn a_dangerous_role_of_that_name_stops_the_installation() {
     // A cluster of its own: roles belong to the cluster.
     let cluster = Cluster::start("install", &[("fsync", "off")]);
-    let psql = |sql: &str| cluster.client("psql", "postgres", "postgres", ["-XAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql]).output().unwrap();
+    let psql = |sql: &str| {
+        cluster
+            .client("psql", "postgres", "postgres", ["-XAt", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose", "-c", sql])
+            .output()
+            .unwrap()
+    };
     for (attributes, repair) in [
         ("role anon superuser", "role anon nosuperuser"),
         ("role authenticated bypassrls", "role authenticated nobypassrls"),
         ("role auth_owner login", "role auth_owner nologin"),
         ("role auth_door createrole", "role auth_door nocreaterole"),
+        ("role auth_eraser bypassrls", "role auth_eraser nobypassrls"),
     ] {
         assert!(psql(&format!("create {attributes}")).status.success());
         let refused = psql("create extension pg_auth cascade");
         let message = String::from_utf8_lossy(&refused.stderr).into_owned();
-        assert!(!refused.status.success() && message.contains("42501") && message.contains("cannot be installed"), "{attributes}: {message}");
+        assert!(
+            !refused.status.success() && message.contains("42501") && message.contains("cannot be installed"),
+            "{attributes}: {message}"
+        );
         assert!(psql(&format!("alter {repair}")).status.success());
     }
     assert!(psql("create role mallory login").status.success() && psql("grant auth_owner to mallory").status.success());
@@ -93,7 +112,8 @@ fn a_dangerous_role_of_that_name_stops_the_installation() {
     assert!(psql("revoke auth_owner from mallory").status.success());
     assert!(psql("create extension pg_auth cascade").status.success());
     assert!(psql("create role plain login createrole createdb").status.success());
-    let unprivileged = cluster.client("psql", "plain", "template1", ["-XAtc", "create extension pg_trgm; create extension pg_auth"]).output().unwrap();
+    let unprivileged =
+        cluster.client("psql", "plain", "template1", ["-XAtc", "create extension pg_trgm; create extension pg_auth"]).output().unwrap();
     assert!(!unprivileged.status.success(), "not a trusted extension");
 }
 
@@ -121,7 +141,11 @@ fn a_dump_keeps_every_row_and_its_restore_works() {
     for format in ["plain", "custom"] {
         let target = Database::empty();
         let file = directory.with_extension(format);
-        succeed(cluster.client("pg_dump", "postgres", &db.name, [&format!("--format={format}"), &format!("--file={}", file.display())]).stdin(std::process::Stdio::null()));
+        succeed(
+            cluster
+                .client("pg_dump", "postgres", &db.name, [&format!("--format={format}"), &format!("--file={}", file.display())])
+                .stdin(std::process::Stdio::null()),
+        );
         let path = file.to_str().unwrap();
         if format == "plain" {
             succeed(&mut cluster.client("psql", "postgres", &target.name, ["-Xq", "-v", "ON_ERROR_STOP=1", "-f", path]));

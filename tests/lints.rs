@@ -41,7 +41,9 @@ const OURS: &str = "from pg_proc p join pg_namespace n on n.oid = p.pronamespace
 fn every_function_is_pinned_commented_and_closed_to_public() {
     none(&format!("select p.oid::regprocedure::text {OURS} and p.proconfig is distinct from '{{\"search_path=pg_catalog, pg_temp\"}}'"));
     none(&format!("select p.oid::regprocedure::text {OURS} and coalesce(obj_description(p.oid, 'pg_proc'), '') = ''"));
-    none(&format!("select p.oid::regprocedure::text {OURS} and (p.proacl is null or exists (select from aclexplode(p.proacl) a where a.grantee = 0))"));
+    none(&format!(
+        "select p.oid::regprocedure::text {OURS} and (p.proacl is null or exists (select from aclexplode(p.proacl) a where a.grantee = 0))"
+    ));
     none(&format!("select p.oid::regprocedure::text {OURS} and p.proleakproof"));
 }
 
@@ -50,27 +52,35 @@ fn functions_are_nameable_not_overloaded_and_not_strict() {
     none(&format!("select p.proname::text {OURS} group by n.nspname, p.proname having count(*) > 1"));
     none(&format!("select p.oid::regprocedure::text {OURS} and p.pronargs > 0 and (p.proargnames is null or '' = any (p.proargnames))"));
     none(&format!("select p.oid::regprocedure::text {OURS} and p.proisstrict"));
-    none("select p.proname || ' ' || a from pg_proc p, unnest(p.proargnames[:p.pronargs]) a
+    none(
+        "select p.proname || ' ' || a from pg_proc p, unnest(p.proargnames[:p.pronargs]) a
            where p.pronamespace = 'auth'::regnamespace
              and (a in ('select', 'limit', 'offset', 'order', 'and', 'or', 'columns', 'on_conflict') or a !~ '^[a-z][a-z_]*$'
-                  or a in (select word from pg_get_keywords() where catcode = 'R'))");
+                  or a in (select word from pg_get_keywords() where catcode = 'R'))",
+    );
     none(&format!("select p.oid::regprocedure::text {OURS} and n.nspname = 'auth' and p.provolatile = 'i'"));
 }
 
 #[test]
 fn what_takes_a_secret_cannot_be_called_with_get() {
-    none("select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and p.provolatile <> 'v'
-            and p.proargnames[:p.pronargs] && '{password,token,new_password,current_password}'");
+    none(
+        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and p.provolatile <> 'v'
+            and p.proargnames[:p.pronargs] && '{password,token,new_password,current_password}'",
+    );
 }
 
 #[test]
 fn every_function_belongs_to_the_owner_or_is_a_door() {
-    none(&format!("select p.oid::regprocedure::text {OURS} and pg_get_userbyid(p.proowner) not in ('auth_owner', 'auth_door')"));
+    none(&format!(
+        "select p.oid::regprocedure::text {OURS} and pg_get_userbyid(p.proowner) not in ('auth_owner', 'auth_door', 'auth_eraser')"
+    ));
     let doors: Vec<String> = Database::new().dba().column("select p.proname::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and pg_get_userbyid(p.proowner) = 'auth_door' order by 1");
     assert_eq!(doors, ["actor_id", "current_user_roles", "has_permission", "has_permissions", "session_id", "uid", "use_session"]);
     // Nobody but the owner calls what is private.
-    none("select p.oid::regprocedure::text from pg_proc p, aclexplode(p.proacl) a where p.pronamespace = 'auth_private'::regnamespace
-            and pg_get_userbyid(a.grantee) not in ('auth_owner', 'auth_door')");
+    none(
+        "select p.oid::regprocedure::text from pg_proc p, aclexplode(p.proacl) a where p.pronamespace = 'auth_private'::regnamespace
+            and pg_get_userbyid(a.grantee) not in ('auth_owner', 'auth_door', 'auth_eraser')",
+    );
 }
 
 #[test]
@@ -80,36 +90,63 @@ fn anon_may_execute_just_what_the_contract_lists() {
     );
     assert_eq!(
         granted,
-        ["actor_id", "current_user_roles", "get_session", "has_permission", "refresh_session", "reset_session", "session_id", "sign_in", "sign_up", "uid", "use_session"]
+        [
+            "actor_id",
+            "current_user_roles",
+            "get_session",
+            "has_permission",
+            "refresh_session",
+            "reset_session",
+            "session_id",
+            "sign_in",
+            "sign_up",
+            "uid",
+            "use_session"
+        ]
     );
-    none("select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and not has_function_privilege('authenticated', p.oid, 'execute')");
-    none("select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and has_function_privilege('auth_mailer', p.oid, 'execute')");
+    none(
+        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and not has_function_privilege('authenticated', p.oid, 'execute')",
+    );
+    none(
+        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and has_function_privilege('auth_mailer', p.oid, 'execute')",
+    );
 }
 
 #[test]
 fn every_table_has_forced_row_level_security_and_policies() {
-    let tables = "from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('auth', 'auth_private') and c.relkind = 'r'";
+    let tables =
+        "from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname in ('auth', 'auth_private') and c.relkind = 'r'";
     none(&format!("select c.oid::regclass::text {tables} and not (c.relrowsecurity and c.relforcerowsecurity)"));
     none(&format!("select c.oid::regclass::text {tables} and not exists (select from pg_policy p where p.polrelid = c.oid)"));
     none(&format!("select c.oid::regclass::text {tables} and pg_get_userbyid(c.relowner) <> 'auth_owner'"));
-    none(&format!("select c.oid::regclass::text {tables} and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)"));
+    none(&format!(
+        "select c.oid::regclass::text {tables} and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)"
+    ));
     none(&format!("select c.oid::regclass::text {tables} and n.nspname = 'auth' and obj_description(c.oid, 'pg_class') is null"));
     // One permissive policy a table, command and role; none for PUBLIC; "true" for the doors alone.
     none("select polrelid::regclass || ' ' || polname from pg_policy where not polpermissive or polroles = '{0}'");
-    none("select a.polrelid::regclass || ' ' || a.polname from pg_policy a join pg_policy b on a.polrelid = b.polrelid and a.oid < b.oid
-            where a.polroles && b.polroles and (a.polcmd = b.polcmd or '*' in (a.polcmd, b.polcmd))");
-    none("select polrelid::regclass || ' ' || polname from pg_policy where polroles <> array['auth_door'::regrole::oid]
-            and 'true' in (pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))");
+    none(
+        "select a.polrelid::regclass || ' ' || a.polname from pg_policy a join pg_policy b on a.polrelid = b.polrelid and a.oid < b.oid
+            where a.polroles && b.polroles and (a.polcmd = b.polcmd or '*' in (a.polcmd, b.polcmd))",
+    );
+    none(
+        "select polrelid::regclass || ' ' || polname from pg_policy where polroles <> array['auth_door'::regrole::oid]
+            and 'true' in (pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid))",
+    );
     // A bare call costs one evaluation a row.
-    none(r"select polrelid::regclass || ' ' || polname from pg_policy, concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)) e
-            where regexp_replace(e, 'SELECT auth(_private)?\.(uid|actor_id|has_permission|holds_any)\(', '', 'g') ~ 'auth(_private)?\.(uid|actor_id|has_permission|holds_any)\('");
+    none(
+        r"select polrelid::regclass || ' ' || polname from pg_policy, concat(pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)) e
+            where regexp_replace(e, 'SELECT auth(_private)?\.(uid|actor_id|has_permission|holds_any)\(', '', 'g') ~ 'auth(_private)?\.(uid|actor_id|has_permission|holds_any)\('",
+    );
 }
 
 #[test]
 fn every_foreign_key_is_indexed() {
-    none("select c.conrelid::regclass || ' ' || c.conname from pg_constraint c join pg_namespace n on n.oid = c.connamespace
+    none(
+        "select c.conrelid::regclass || ' ' || c.conname from pg_constraint c join pg_namespace n on n.oid = c.connamespace
            where n.nspname in ('auth', 'auth_private') and c.contype = 'f'
-             and not exists (select from pg_index i where i.indrelid = c.conrelid and i.indkey[0] = c.conkey[1])");
+             and not exists (select from pg_index i where i.indrelid = c.conrelid and i.indkey[0] = c.conkey[1])",
+    );
 }
 
 #[test]
@@ -129,16 +166,23 @@ fn no_secret_column_and_no_private_table_is_selectable() {
                 and has_table_privilege('{role}', c.oid, 'insert, update, delete, truncate, trigger')"
         ));
         assert!(writes.is_empty(), "{role}: {writes:?}");
-        assert!(!db.dba().one::<bool>(&format!("select has_schema_privilege('{role}', 'auth_private', 'usage') or has_schema_privilege('{role}', 'auth', 'create')")), "{role}");
+        assert!(
+            !db.dba().one::<bool>(&format!(
+                "select has_schema_privilege('{role}', 'auth_private', 'usage') or has_schema_privilege('{role}', 'auth', 'create')"
+            )),
+            "{role}"
+        );
     }
     db.dba().run("drop role bystander");
 }
 
 #[test]
 fn the_roles_have_no_power_of_their_own() {
-    none("select rolname::text from pg_roles where rolname in ('anon', 'authenticated', 'auth_admin', 'auth_mailer', 'auth_owner', 'auth_door')
+    none("select rolname::text from pg_roles where rolname in ('anon', 'authenticated', 'auth_admin', 'auth_mailer', 'auth_owner', 'auth_door', 'auth_eraser')
             and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication or rolcanlogin)");
-    none("select m.member::regrole::text from pg_auth_members m where m.roleid in ('auth_owner'::regrole, 'auth_door'::regrole)");
+    none(
+        "select m.member::regrole::text from pg_auth_members m where m.roleid in ('auth_owner'::regrole, 'auth_door'::regrole, 'auth_eraser'::regrole)",
+    );
 }
 
 /// Every statement in `store/`, and every one that `user_query` can compose.
@@ -181,7 +225,12 @@ fn composed() -> BTreeSet<String> {
                 _ => "2026-01-01",
             };
             let value = if operator.ends_with("in") { format!("[\"{value}\"]") } else { value.to_owned() };
-            requests.push(Request { filter_field: Some(field.into()), filter_operator: operator.into(), filter_value: Some(value), ..request() });
+            requests.push(Request {
+                filter_field: Some(field.into()),
+                filter_operator: operator.into(),
+                filter_value: Some(value),
+                ..request()
+            });
         }
     }
     for sort in sorts {
@@ -222,7 +271,15 @@ fn pgspot(name: &str, text: &str) {
 fn pgspot_finds_nothing_in_the_installation() {
     let script = repository().join(format!("target/pg{}", std::env::var("PG_MAJOR").expect("PG_MAJOR"))).join("pg_auth--0.1.0.sql");
     let text = fs::read_to_string(script).expect("the installation script");
-    pgspot("installation", &text.lines().filter(|line| !line.starts_with("\\echo")).collect::<Vec<_>>().join("\n").replace("MODULE_PATHNAME", "$libdir/pg_auth"));
+    pgspot(
+        "installation",
+        &text
+            .lines()
+            .filter(|line| !line.starts_with("\\echo"))
+            .collect::<Vec<_>>()
+            .join("\n")
+            .replace("MODULE_PATHNAME", "$libdir/pg_auth"),
+    );
 }
 
 #[test]
@@ -283,7 +340,10 @@ fn every_public_function_is_in_sql_and_the_other_way_round() {
     let exported = Regex::new(r"(?m)^#\[pg_extern\(sql = false\)\]\n(?:#\[allow[^\n]*\n)?fn (\w+)").unwrap();
     let declared = Regex::new(r"'MODULE_PATHNAME', '(\w+)_wrapper'").unwrap();
     let names = |folder: &str, extension: &str, pattern: &Regex| -> BTreeSet<String> {
-        files(folder, extension).iter().flat_map(|(_, text)| pattern.captures_iter(text).map(|m| m[1].to_owned()).collect::<Vec<_>>()).collect()
+        files(folder, extension)
+            .iter()
+            .flat_map(|(_, text)| pattern.captures_iter(text).map(|m| m[1].to_owned()).collect::<Vec<_>>())
+            .collect()
     };
     assert_eq!(names("src", "rs", &exported), names("sql", "sql", &declared));
 }

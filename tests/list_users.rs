@@ -122,6 +122,10 @@ fn bad_questions_are_refused_by_name() {
             root.is_refused(&format!("select auth.{function}({arguments})"), "22023", &format!("INVALID_ARGUMENT: {argument}"));
         }
     }
+    let garbage = root.one::<String>(
+        r#"select translate(encode('["created_at",true,"garbage","00000000-0000-0000-0000-000000000000"]', 'base64'), E'+/=\n', '-_')"#,
+    );
+    root.is_refused(&format!("select auth.list_users(after_cursor => '{garbage}')"), "22023", "INVALID_ARGUMENT: after_cursor");
     root.is_refused("select auth.list_users_page(count => 'some')", "22023", "INVALID_ARGUMENT: count");
 }
 
@@ -163,7 +167,10 @@ fn the_page_says_what_it_is() {
     let mut root = db.admin("Root");
     db.many_users(9);
     let page = root.json("select auth.list_users_page(page_size => 4, page_offset => 8)");
-    assert_eq!((&page["total"], &page["limit"], &page["offset"], &page["next_cursor"]), (&Value::from(10), &Value::from(4), &Value::from(8), &Value::Null));
+    assert_eq!(
+        (&page["total"], &page["limit"], &page["offset"], &page["next_cursor"]),
+        (&Value::from(10), &Value::from(4), &Value::from(8), &Value::Null)
+    );
     assert_eq!(page["users"].as_array().unwrap().len(), 2);
     assert_eq!(root.json("select auth.list_users_page(count => 'none')")["total"], Value::Null);
     db.dba().run("analyze auth.users");

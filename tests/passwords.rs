@@ -19,8 +19,23 @@ fn change_password_needs_the_right_one_and_keeps_sessions_unless_told() {
     let token = again["token"].as_str().unwrap();
     ann.run(&format!("select auth.use_session('{token}', false)"));
     assert!(ann.is_signed_in());
-    let outcomes: Vec<String> = db.dba().column("select details ->> 'outcome' from auth.audit_log where action = 'change_password' order by id");
+    let outcomes: Vec<String> =
+        db.dba().column("select details ->> 'outcome' from auth.audit_log where action = 'change_password' order by id");
     assert_eq!(outcomes, ["INVALID_PASSWORD", "ok", "ok"]);
+}
+
+#[test]
+fn a_session_not_to_be_remembered_is_followed_by_another_such() {
+    let db = Database::new();
+    let mut ann = db.user("Ann");
+    let short = ann.json(&format!("select auth.sign_in('ann@example.org', '{PASSWORD}', remember_me => false)"));
+    let mut ann = ann.adopt("ann@example.org", &short);
+    let changed = ann.json(&format!("select auth.change_password('{PASSWORD}', '{NEW}', true)"));
+    let days: i32 = db.dba().one(&format!(
+        "select extract(day from expires_at - created_at)::int from auth.sessions where id = '{}'",
+        changed["session"]["id"].as_str().unwrap()
+    ));
+    assert_eq!(days, 1);
 }
 
 #[test]
@@ -103,7 +118,9 @@ fn set_user_password_revokes_sessions_unless_told_and_null_removes() {
 #[test]
 fn a_database_role_has_no_password_of_its_own() {
     let db = Database::new();
-    for call in ["change_password('x', 'y')", "verify_password('x')", "set_password('x')", "list_sessions()", "revoke_sessions()", "sign_out()"] {
+    for call in
+        ["change_password('x', 'y')", "verify_password('x')", "set_password('x')", "list_sessions()", "revoke_sessions()", "sign_out()"]
+    {
         db.service().is_refused(&format!("select auth.{call}"), "28000", "NOT_SIGNED_IN");
     }
 }
@@ -116,10 +133,14 @@ fn hashes_are_argon2id_with_a_salt_of_their_own() {
         db.user(&format!("u{n}"));
     }
     let mut dba = db.dba();
-    assert_eq!(dba.one::<i64>(&format!("select count(distinct split_part(hash, '$', 5)) from auth_private.passwords where hash ~ '{pattern}'")), 5);
+    assert_eq!(
+        dba.one::<i64>(&format!("select count(distinct split_part(hash, '$', 5)) from auth_private.passwords where hash ~ '{pattern}'")),
+        5
+    );
     // Today's recommendation is the default: OWASP, 19 MiB and 2 passes.
     dba.run("select auth.uid()");
-    let defaults: Vec<String> = dba.column("select boot_val from pg_settings where name in ('auth.argon2_memory', 'auth.argon2_iterations') order by name");
+    let defaults: Vec<String> =
+        dba.column("select boot_val from pg_settings where name in ('auth.argon2_memory', 'auth.argon2_iterations') order by name");
     assert_eq!(defaults, ["2", "19456"]);
 }
 

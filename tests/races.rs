@@ -75,7 +75,8 @@ fn administrators_who_demote_themselves_at_once_leave_one() {
         for _ in 0..5 {
             let db = Database::new();
             let (ann, bob) = (db.admin("Ann"), db.admin("Bob"));
-            let (one, two) = (format!("auth.set_user_roles('{}', '{{user}}')", ann.id), format!("auth.set_user_roles('{}', '{{user}}')", bob.id));
+            let (one, two) =
+                (format!("auth.set_user_roles('{}', '{{user}}')", ann.id), format!("auth.set_user_roles('{}', '{{user}}')", bob.id));
             let outcomes = together(level, ann, &one, bob, &two);
             assert_eq!(winners(&outcomes), 1, "{level}: {outcomes:?}");
         }
@@ -128,7 +129,8 @@ fn no_session_is_born_of_a_password_that_is_no_longer_good() {
                     let signing_in = scope.spawn(|| {
                         signing.run("begin; select 1");
                         barrier.wait();
-                        let answer = signing.client.query_one(&format!("select auth.sign_in('ann@example.org', '{PASSWORD}') ->> 'token'"), &[]);
+                        let answer =
+                            signing.client.query_one(&format!("select auth.sign_in('ann@example.org', '{PASSWORD}') ->> 'token'"), &[]);
                         // The end commits before we do: where it could not wait for us, our session must be dead.
                         let token = answer.ok().and_then(|row| row.get::<_, Option<String>>(0));
                         signing.client.batch_execute("commit").ok().and(token)
@@ -190,8 +192,79 @@ fn who_rises_meanwhile_is_out_of_reach() {
         let (raise, ban) = (format!("auth.set_user_roles('{}', '{{admin}}')", ann.id), format!("auth.ban_user('{}')", ann.id));
         let outcomes = together(level, db.service(), &raise, helper, &ban);
         // Either the ban came first, or it was refused; an administrator was never banned by the helper.
-        let order: Vec<String> = db.dba().column("select action from auth.audit_log where action in ('set_user_roles', 'ban_user') order by id desc limit 2");
+        let order: Vec<String> =
+            db.dba().column("select action from auth.audit_log where action in ('set_user_roles', 'ban_user') order by id desc limit 2");
         assert!(outcomes[1] != "ok" || order == ["set_user_roles", "ban_user"], "{level}: {outcomes:?} {order:?}");
+    }
+}
+
+/// The user's own "sign out everywhere else" waits for an administrator's act to commit, and must not undo it.
+#[test]
+fn keeping_one_session_does_not_survive_a_ban_or_another_password() {
+    for call in ["auth.revoke_other_sessions()", "auth.revoke_session(gen_random_uuid())"] {
+        for end in ["auth.ban_user('{}')", "auth.set_user_password('{}', 'another password')", "auth.revoke_user_sessions('{}')"] {
+            for level in LEVELS {
+                let db = Database::new();
+                let mut ann = db.user("Ann");
+                let mut admin = db.service();
+                admin.run(&format!("begin; select {}", end.replace("{}", &ann.id.to_string())));
+                ann.run(&format!("set default_transaction_isolation = '{level}'"));
+                let id = ann.id;
+                thread::scope(|scope| {
+                    let keeping = scope.spawn(|| ann.client.batch_execute(&format!("select {call}")));
+                    thread::sleep(std::time::Duration::from_millis(30));
+                    admin.run("commit");
+                    let _ = keeping.join().expect("the call");
+                });
+                assert!(!ann.is_signed_in(), "{call}, {end}, {level}");
+                assert_eq!(
+                    db.dba().one::<i64>(&format!("select count(*) from auth.audit_log where action like 'update%' and user_id = '{id}'")),
+                    0
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_user_cannot_put_off_a_ban_with_an_open_transaction() {
+    let db = Database::new();
+    let mut ann = db.user("Ann");
+    ann.run(&format!("begin; select auth.update_user(auth.uid(), '{{\"name\": \"x\"}}'); select auth.verify_password('{PASSWORD}'); select auth.revoke_other_sessions()"));
+    let mut admin = db.service();
+    admin.run(&format!("set lock_timeout = '2s'; select auth.ban_user('{}'); select auth.revoke_user_sessions('{}')", ann.id, ann.id));
+    assert!(!ann.is_signed_in());
+    ann.run("commit");
+    assert!(!ann.is_signed_in());
+}
+
+#[test]
+fn two_patches_to_one_address_have_one_winner() {
+    for level in LEVELS {
+        let db = Database::new();
+        let (ann, bob) = (db.user("Ann"), db.user("Bob"));
+        let patch = |user: &Actor| format!("auth.update_user('{}', '{{\"email\": \"same@example.org\"}}')", user.id);
+        let outcomes = together(level, db.service(), &patch(&ann), db.service(), &patch(&bob));
+        assert_eq!(winners(&outcomes), 1, "{level}: {outcomes:?}");
+        assert!(outcomes.iter().any(|outcome| outcome == "USER_ALREADY_EXISTS" || outcome == "40001"), "{level}: {outcomes:?}");
+    }
+}
+
+#[test]
+fn a_role_is_granted_or_dropped_and_never_both() {
+    for level in LEVELS {
+        for _ in 0..4 {
+            let db = Database::new();
+            db.service().run("select auth.define_user_role('editor', '{}')");
+            let ann = db.user("Ann");
+            let grant = format!("auth.set_user_roles('{}', '{{editor}}')", ann.id);
+            let outcomes = together(level, db.service(), &grant, db.service(), "auth.drop_user_role('editor')");
+            assert_eq!(winners(&outcomes), 1, "{level}: {outcomes:?}");
+            let loser = outcomes.iter().find(|outcome| *outcome != "ok").unwrap();
+            assert!(["INVALID_ROLE", "ROLE_IN_USE", "40001"].iter().any(|code| loser.starts_with(code)), "{level}: {outcomes:?}");
+            let outcomes = together(level, db.service(), "auth.drop_user_role('editor')", db.service(), "auth.drop_user_role('editor')");
+            assert!(winners(&outcomes) <= 1, "{level}: {outcomes:?}");
+        }
     }
 }
 

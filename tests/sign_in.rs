@@ -27,8 +27,19 @@ fn sign_up_returns_user_session_and_token_in_the_documented_shape() {
     assert_eq!(
         keys(&result["user"]),
         [
-            "attributes", "ban_expires_at", "ban_reason", "banned", "created_at", "email", "email_verified", "id", "image", "last_sign_in_at",
-            "name", "roles", "updated_at"
+            "attributes",
+            "ban_expires_at",
+            "ban_reason",
+            "banned",
+            "created_at",
+            "email",
+            "email_verified",
+            "id",
+            "image",
+            "last_sign_in_at",
+            "name",
+            "roles",
+            "updated_at"
         ]
     );
     assert_eq!(
@@ -44,7 +55,9 @@ fn sign_up_returns_user_session_and_token_in_the_documented_shape() {
 #[test]
 fn sign_up_and_the_applications_rows_are_one_transaction() {
     let db = Database::new();
-    db.dba().run("create table public.profiles (user_id uuid references auth.users, nickname text not null); grant insert on public.profiles to app");
+    db.dba().run(
+        "create table public.profiles (user_id uuid references auth.users, nickname text not null); grant insert on public.profiles to app",
+    );
     let mut app = db.app();
     app.run("begin");
     let id: String = app.one(&format!("select auth.sign_up('ann@example.org', '{PASSWORD}') #>> '{{user,id}}'"));
@@ -108,7 +121,9 @@ fn wrong_password_and_unknown_address_get_one_answer_and_are_on_record() {
         .collect();
     assert_eq!(answers[0]["code"], "INVALID_EMAIL_OR_PASSWORD");
     assert!(answers.iter().all(|answer| *answer == answers[0]));
-    let recorded: i64 = db.dba().one("select count(*) from auth.audit_log where action = 'sign_in' and details ->> 'outcome' = 'INVALID_EMAIL_OR_PASSWORD'");
+    let recorded: i64 = db
+        .dba()
+        .one("select count(*) from auth.audit_log where action = 'sign_in' and details ->> 'outcome' = 'INVALID_EMAIL_OR_PASSWORD'");
     assert_eq!(recorded, 3);
     let of_ann: i64 = db.dba().one(&format!("select count(*) from auth.audit_log where action = 'sign_in' and user_id = '{}'", ann.id));
     assert_eq!(of_ann, 1);
@@ -195,7 +210,11 @@ fn unverified_addresses_get_no_session_where_verification_is_required() {
     let shape = |result: &Value| result["user"].as_object().unwrap().iter().map(|(k, v)| (k.clone(), v.is_null())).collect::<Vec<_>>();
     assert_eq!(shape(&new), shape(&taken));
     assert!([&new, &taken].iter().all(|result| result["token"].is_null() && result["session"].is_null()));
-    assert!([&new, &taken].iter().all(|r| r["user"]["created_at"] == r["user"]["updated_at"] && r["user"]["created_at"].as_str().unwrap().ends_with("+00:00")));
+    assert!(
+        [&new, &taken]
+            .iter()
+            .all(|r| r["user"]["created_at"] == r["user"]["updated_at"] && r["user"]["created_at"].as_str().unwrap().ends_with("+00:00"))
+    );
     let known: i64 = db.dba().one(&format!("select count(*) from auth.users where id = '{}'", taken["user"]["id"].as_str().unwrap()));
     assert_eq!(known, 0);
     assert_eq!(db.dba().one::<i64>("select count(*) from auth.users"), 2);
@@ -250,7 +269,9 @@ fn users_see_and_end_their_own_sessions_only() {
     assert!(ann.one::<bool>(&theirs));
     assert!(!phone.is_signed_in());
     assert!(!ann.one::<bool>(&theirs));
+    let tablets = format!("select auth.revoke_session('{}')", tablet.session);
     assert_eq!(ann.one::<i32>("select auth.revoke_other_sessions()"), 1);
+    assert!(!ann.one::<bool>(&tablets), "it had ended already");
     assert!(!tablet.is_signed_in() && ann.is_signed_in());
     db.signed_in("Ann");
     assert_eq!(ann.one::<i32>("select auth.revoke_sessions()"), 2);
@@ -264,7 +285,8 @@ fn users_see_and_end_their_own_sessions_only() {
 fn the_address_is_believed_from_a_trusted_back_end_only() {
     let db = Database::new();
     db.user("Ann");
-    let sign_in = format!("select auth.sign_in('{}', '{PASSWORD}', ip_address => '203.0.113.7', user_agent => repeat('x', 600))", address("Ann"));
+    let sign_in =
+        format!("select auth.sign_in('{}', '{PASSWORD}', ip_address => '203.0.113.7', user_agent => repeat('x', 600))", address("Ann"));
     let trusted = db.service().json(&sign_in);
     assert_eq!(trusted["session"]["ip_address"], "203.0.113.7");
     assert_eq!(trusted["session"]["user_agent"].as_str().unwrap().len(), 512);

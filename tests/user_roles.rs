@@ -8,7 +8,10 @@ fn roles_are_defined_listed_redefined_and_dropped() {
     let db = Database::new();
     let mut root = db.admin("Root");
     let role = root.json("select auth.define_user_role('editor', '{post:edit,user:list}', 'Edits')");
-    assert_eq!((&role["name"], &role["permissions"], &role["description"], &role["built_in"]), (&json!("editor"), &json!(["post:edit", "user:list"]), &json!("Edits"), &json!(false)));
+    assert_eq!(
+        (&role["name"], &role["permissions"], &role["description"], &role["built_in"]),
+        (&json!("editor"), &json!(["post:edit", "user:list"]), &json!("Edits"), &json!(false))
+    );
     let again = root.json("select auth.define_user_role('editor', '{post:edit,post:delete}')");
     assert_eq!((&again["permissions"], &again["created_at"]), (&json!(["post:delete", "post:edit"]), &role["created_at"]));
     assert_eq!(root.column::<String>("select name from auth.list_user_roles()"), ["admin", "editor", "user"]);

@@ -25,8 +25,12 @@ fn a_user_is_read_by_id_and_by_address_in_any_spelling() {
 fn create_user_makes_a_user_with_or_without_a_password() {
     let db = Database::new();
     let mut root = db.admin("Root");
-    let made = root.json(&format!("select auth.create_user('New@Example.org', '{PASSWORD}', 'New', '{{user,admin,user}}', '{{\"a\": 1}}', true)"));
-    assert_eq!((&made["email"], &made["roles"], &made["attributes"]), (&json!("new@example.org"), &json!(["admin", "user"]), &json!({"a": 1})));
+    let made =
+        root.json(&format!("select auth.create_user('New@Example.org', '{PASSWORD}', 'New', '{{user,admin,user}}', '{{\"a\": 1}}', true)"));
+    assert_eq!(
+        (&made["email"], &made["roles"], &made["attributes"]),
+        (&json!("new@example.org"), &json!(["admin", "user"]), &json!({"a": 1}))
+    );
     assert_eq!((&made["email_verified"], &made["last_sign_in_at"]), (&json!(true), &json!(null)));
     assert!(db.signed_in("New").is_signed_in());
     let without = root.json("select auth.create_user('without@example.org')");
@@ -62,13 +66,24 @@ fn oneself_changes_the_profile_and_nothing_else() {
     let db = Database::new();
     let mut ann = db.user("Ann");
     let id = ann.id;
-    let patched = ann.json(&format!(r#"select auth.update_user('{id}', '{{"name": "Anna", "image": "https://x.io/a.png", "attributes": {{"a": 1}}}}')"#));
-    assert_eq!((&patched["name"], &patched["image"], &patched["attributes"]), (&json!("Anna"), &json!("https://x.io/a.png"), &json!({"a": 1})));
+    let patched = ann.json(&format!(
+        r#"select auth.update_user('{id}', '{{"name": "Anna", "image": "https://x.io/a.png", "attributes": {{"a": 1}}}}')"#
+    ));
+    assert_eq!(
+        (&patched["name"], &patched["image"], &patched["attributes"]),
+        (&json!("Anna"), &json!("https://x.io/a.png"), &json!({"a": 1}))
+    );
     let cleared = ann.json(&format!(r#"select auth.update_user('{id}', '{{"name": null, "image": null, "attributes": null}}')"#));
     assert_eq!((&cleared["name"], &cleared["image"], &cleared["attributes"]), (&json!(""), &json!(null), &json!({})));
     assert!(cleared["updated_at"].as_str() > patched["updated_at"].as_str());
     assert_eq!(ann.json(&format!("select auth.update_user('{id}', '{{}}')")), cleared);
-    for patch in [r#"{"email": "b@x.io"}"#, r#"{"email_verified": true}"#, r#"{"roles": ["admin"]}"#, r#"{"banned": false}"#, r#"{"ban_reason": null}"#] {
+    for patch in [
+        r#"{"email": "b@x.io"}"#,
+        r#"{"email_verified": true}"#,
+        r#"{"roles": ["admin"]}"#,
+        r#"{"banned": false}"#,
+        r#"{"ban_reason": null}"#,
+    ] {
         ann.is_refused(&format!("select auth.update_user('{id}', '{patch}')"), "42501", "PERMISSION_DENIED: user:update");
     }
     for (patch, sqlstate, detail) in [
@@ -109,8 +124,13 @@ fn an_administrator_patches_everything_in_one_call() {
     let db = Database::new();
     let (mut ann, mut root) = (db.user("Ann"), db.admin("Root"));
     let id = ann.id;
-    let changed = root.json(&format!(r#"select auth.update_user('{id}', '{{"email": "Anna@Example.org", "email_verified": true, "roles": ["admin", "user"]}}')"#));
-    assert_eq!((&changed["email"], &changed["email_verified"], &changed["roles"]), (&json!("anna@example.org"), &json!(true), &json!(["admin", "user"])));
+    let changed = root.json(&format!(
+        r#"select auth.update_user('{id}', '{{"email": "Anna@Example.org", "email_verified": true, "roles": ["admin", "user"]}}')"#
+    ));
+    assert_eq!(
+        (&changed["email"], &changed["email_verified"], &changed["roles"]),
+        (&json!("anna@example.org"), &json!(true), &json!(["admin", "user"]))
+    );
     let moved = root.json(&format!(r#"select auth.update_user('{id}', '{{"email": "ann@example.org"}}')"#));
     assert_eq!(moved["email_verified"], false, "a new address is unverified");
     root.run(&format!(r#"select auth.update_user('{id}', '{{"email_verified": true}}')"#));
@@ -129,6 +149,7 @@ fn an_administrator_patches_everything_in_one_call() {
         (own, r#"{"roles": ["user"]}"#, "55000", "LAST_ADMIN"),
         (id, r#"{"ban_reason": "x"}"#, "22023", "INVALID_ARGUMENT: banned"),
         (id, r#"{"banned": true, "ban_expires_at": "yesterday"}"#, "22023", "INVALID_ARGUMENT: ban_expires_at"),
+        (id, r#"{"banned": true, "ban_expires_at": "infinity"}"#, "22023", "INVALID_ARGUMENT: ban_expires_at"),
         (id, r#"{"banned": true, "ban_expires_at": "never ever"}"#, "22023", "INVALID_ARGUMENT: ban_expires_at"),
         (id, r#"{"banned": false, "ban_reason": "x"}"#, "22023", "INVALID_ARGUMENT: ban_reason"),
         (id, r#"{"roles": []}"#, "22023", "INVALID_ARGUMENT: roles"),
@@ -155,9 +176,29 @@ fn attributes_are_merged_at_the_top_level() {
     ann.is_refused(&format!("select auth.update_user_attributes('{}', '{{}}')", bob.id), "42501", "PERMISSION_DENIED: user:update");
     ann.is_refused(&format!("select auth.update_user_attributes('{id}', null)"), "22004", "MISSING_ARGUMENT: attributes");
     ann.is_refused(&format!("select auth.update_user_attributes('{id}', '[]')"), "22023", "INVALID_ARGUMENT: attributes");
-    let half = format!("jsonb_build_object('x', repeat('x', 40000))");
+    for too_much in ["(repeat('{\"a\":', 40) || '1' || repeat('}', 40))::jsonb", "(repeat('[', 3000) || repeat(']', 3000))::jsonb"] {
+        assert_eq!(ann.refused(&format!("select auth.update_user_attributes('{id}', {too_much})")).code(), "INVALID_ARGUMENT");
+    }
+    ann.is_refused(
+        &format!("select auth.update_user_attributes('{id}', (select jsonb_object_agg(n, n) from generate_series(1, 5500) n))"),
+        "22023",
+        "INVALID_ARGUMENT: attributes",
+    );
+    let exact = r#"{"amount": 100000000000000.015, "big": 123456789012345678901234}"#;
+    assert!(
+        ann.one::<bool>(&format!("select auth.update_user_attributes('{id}', '{exact}') -> 'attributes' @> '{exact}'")),
+        "numbers stay what they are"
+    );
+    ann.run(&format!(
+        "select auth.update_user_attributes('{id}', '{{\"huge\": 1e400}}'); select auth.update_user('{id}', '{{\"attributes\": null}}')"
+    ));
+    let half = "jsonb_build_object('x', repeat('x', 40000))".to_owned();
     ann.run(&format!("select auth.update_user_attributes('{id}', {half})"));
-    ann.is_refused(&format!("select auth.update_user_attributes('{id}', jsonb_build_object('y', repeat('x', 40000)))"), "22023", "INVALID_ARGUMENT: attributes");
+    ann.is_refused(
+        &format!("select auth.update_user_attributes('{id}', jsonb_build_object('y', repeat('x', 40000)))"),
+        "22023",
+        "INVALID_ARGUMENT: attributes",
+    );
     assert_eq!(db.dba().one::<serde_json::Value>(&format!("select attributes from auth.users where id = '{}'", bob.id)), json!({}));
 }
 
@@ -171,12 +212,16 @@ fn deleting_a_user_takes_everything_of_theirs_and_of_nobody_else() {
     assert!(!root.one::<bool>(&format!("select auth.delete_user('{id}')")), "an unknown id");
     root.is_refused("select auth.delete_user(null)", "22004", "MISSING_ARGUMENT: user_id");
     let mut dba = db.dba();
-    for table in ["auth.users", "auth.sessions", "auth.accounts", "auth.user_roles", "auth_private.passwords", "auth_private.session_keys"] {
+    for table in ["auth.users", "auth.sessions", "auth.accounts", "auth.user_roles", "auth_private.passwords", "auth_private.session_keys"]
+    {
         assert_eq!(dba.one::<i64>(&format!("select count(*) from {table}")), 2, "{table}");
     }
     assert!(!ann.is_signed_in() && bob.is_signed_in());
     let own = bob.id;
-    dba.run(&format!("update auth_private.session_keys set authenticated_at = authenticated_at - interval '2 days' where session_id = '{}'", bob.session));
+    dba.run(&format!(
+        "update auth_private.session_keys set authenticated_at = authenticated_at - interval '2 days' where session_id = '{}'",
+        bob.session
+    ));
     bob.is_refused(&format!("select auth.delete_user('{own}')"), "28000", "SESSION_NOT_FRESH");
     bob.run(&format!("select auth.verify_password('{PASSWORD}')"));
     assert!(bob.one::<bool>(&format!("select auth.delete_user('{own}')")));

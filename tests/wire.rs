@@ -19,6 +19,8 @@ mod lints;
 mod list_users;
 mod passwords;
 mod races;
+mod readme;
 mod sign_in;
+mod strangers;
 mod user_roles;
 mod users;

@@ -87,7 +87,9 @@ impl Actor {
         match self.client.simple_query(sql) {
             Ok(messages) => {
                 let rows = messages.iter().filter_map(|message| match message {
-                    SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|n| row.get(n).unwrap_or("null")).collect::<Vec<_>>().join(" | ")),
+                    SimpleQueryMessage::Row(row) => {
+                        Some((0..row.len()).map(|n| row.get(n).unwrap_or("null")).collect::<Vec<_>>().join(" | "))
+                    }
                     _ => None,
                 });
                 let mut rows: Vec<String> = rows.collect();

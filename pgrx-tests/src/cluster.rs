@@ -75,7 +75,11 @@ impl Cluster {
         }
         fs::set_permissions(&cluster.directory, fs::Permissions::from_mode(0o700)).expect("the directory's mode");
         let data = cluster.data();
-        succeed(server_command("initdb").args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"]).arg(&data));
+        succeed(
+            server_command("initdb")
+                .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
+                .arg(&data),
+        );
         let defaults = [
             ("port", cluster.port.to_string()),
             ("unix_socket_directories", format!("'{}'", cluster.directory.display())),
@@ -108,13 +112,37 @@ impl Cluster {
 
     /// `pg_ctl` with an action, such as "restart".
     pub fn control(&self, action: &str) {
-        succeed(server_command("pg_ctl").args(["-w", "-s", "-m", "fast", "-l"]).arg(self.directory.join("log")).arg("-D").arg(self.data()).arg(action).stdout(Stdio::null()).stderr(Stdio::null()));
+        succeed(
+            server_command("pg_ctl")
+                .args(["-w", "-s", "-m", "fast", "-l"])
+                .arg(self.directory.join("log"))
+                .arg("-D")
+                .arg(self.data())
+                .arg(action)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null()),
+        );
     }
 
     /// A client program of the server, as a role in a database.
-    pub fn client(&self, program_name: &str, role: &str, database: &str, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+    pub fn client(
+        &self,
+        program_name: &str,
+        role: &str,
+        database: &str,
+        arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
+    ) -> Command {
         let mut command = Command::new(program(program_name));
-        command.arg("-h").arg(self.socket()).arg("-p").arg(self.port.to_string()).arg("-U").arg(role).arg("-d").arg(database).args(arguments);
+        command
+            .arg("-h")
+            .arg(self.socket())
+            .arg("-p")
+            .arg(self.port.to_string())
+            .arg("-U")
+            .arg(role)
+            .arg("-d")
+            .arg(database)
+            .args(arguments);
         command.env("PGPASSWORD", "").env_remove("PGOPTIONS");
         command
     }

@@ -128,7 +128,9 @@ impl Database {
 
     /// Many users without passwords; their ids.
     pub fn many_users(&self, count: u32) -> Vec<Uuid> {
-        let created = format!("select (auth.create_user('user' || n || '@many.example', name => 'User ' || n) ->> 'id')::uuid from generate_series(1, {count}) n");
+        let created = format!(
+            "select (auth.create_user('user' || n || '@many.example', name => 'User ' || n) ->> 'id')::uuid from generate_series(1, {count}) n"
+        );
         self.dba().column(&created)
     }
 }

@@ -62,6 +62,11 @@ create function auth_private.find_session(token_hash bytea) returns uuid[]
     as 'MODULE_PATHNAME', 'find_session_wrapper';
 comment on function auth_private.find_session(bytea) is 'Door: the ids of the live session with this token and of its user, for refresh_session, whose caller need not be anybody yet.';
 
+create function auth_private.erasing() returns uuid
+    language c stable parallel restricted security definer set search_path = pg_catalog, pg_temp
+    as 'MODULE_PATHNAME', 'erasing_wrapper';
+comment on function auth_private.erasing() is 'The user whose row is being deleted at this moment. While there is one nobody is signed in: triggers of applications run.';
+
 create function auth_private.holds(permission text) returns boolean
     language c stable parallel safe security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'holds_wrapper';
@@ -70,7 +75,7 @@ comment on function auth_private.holds(text) is 'As has_permission, also for a p
 create function auth_private.holds_any(prefix text) returns boolean
     language c stable parallel safe security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'holds_any_wrapper';
-comment on function auth_private.holds_any(text) is 'True when the caller holds any permission that begins so.';
+comment on function auth_private.holds_any(text) is 'True when the caller holds any built-in permission that begins so.';
 
 create function auth_private.dominates_user(user_id uuid) returns boolean
     language c stable parallel safe security definer set search_path = pg_catalog, pg_temp

@@ -42,7 +42,7 @@ create policy roles_update on auth.roles for update to auth_owner
     using (not built_in and (select auth.has_permission('role:define')) and auth_private.dominates_roles(array[name]));
 create policy roles_delete on auth.roles for delete to auth_owner
     using (not built_in and (select auth.has_permission('role:define')) and auth_private.dominates_roles(array[name]));
-create policy roles_door on auth.roles for select to auth_door using (true);
+create policy roles_door on auth.roles to auth_door using (true);
 
 alter table auth.role_permissions enable row level security;
 alter table auth.role_permissions force row level security;

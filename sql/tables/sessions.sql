@@ -44,13 +44,16 @@ alter table auth_private.session_keys enable row level security;
 alter table auth_private.session_keys force row level security;
 create policy session_keys_door on auth_private.session_keys to auth_door using (true) with check (true);
 
--- session_epochs: one increment ends every session of a user, however many there are. No row means epoch 0.
--- "guard" is what verbs on one user update first, so that two of them take turns at every isolation level.
+-- session_epochs: one increment ends every session of a user, however many there are; the epoch is the sum, and no row means 0.
+-- Two rows, one for the user and one for administrators: with one, a user could hold it in an open transaction, and the ban
+-- would wait for as long as they like. "guard" is what verbs on one user update first, so that two of them take turns at every
+-- isolation level.
 create table auth_private.session_epochs (
-    user_id uuid not null constraint session_epochs_pkey primary key
-            constraint session_epochs_user_id_fkey references auth.users on delete cascade,
-    epoch   bigint not null default 0,
-    guard   bigint not null default 0
+    user_id        uuid not null constraint session_epochs_user_id_fkey references auth.users on delete cascade,
+    administrative boolean not null,
+    epoch          bigint not null default 0,
+    guard          bigint not null default 0,
+    constraint session_epochs_pkey primary key (user_id, administrative)
 ) with (fillfactor = 70);
 
 alter table auth_private.session_epochs enable row level security;
@@ -58,13 +61,13 @@ alter table auth_private.session_epochs force row level security;
 create policy session_epochs_select on auth_private.session_epochs for select to auth_owner
     using (user_id = (select auth.uid()) or (select auth_private.holds_any('user:')) or (select auth_private.holds_any('session:')));
 create policy session_epochs_insert on auth_private.session_epochs for insert to auth_owner
-    with check (user_id = (select auth.uid())
-                or (((select auth.has_permission('user:ban')) or (select auth.has_permission('user:set-password')) or (select auth.has_permission('session:revoke')))
-                    and auth_private.dominates_user(user_id)));
+    with check ((not administrative and user_id = (select auth.uid()))
+                or (administrative and auth_private.dominates_user(user_id)
+                    and ((select auth.has_permission('user:ban')) or (select auth.has_permission('user:set-password')) or (select auth.has_permission('session:revoke')))));
 create policy session_epochs_update on auth_private.session_epochs for update to auth_owner
-    using (user_id = (select auth.uid())
-           or (((select auth.has_permission('user:ban')) or (select auth.has_permission('user:set-password')) or (select auth.has_permission('session:revoke')))
-               and auth_private.dominates_user(user_id)));
+    using ((not administrative and user_id = (select auth.uid()))
+           or (administrative and auth_private.dominates_user(user_id)
+               and ((select auth.has_permission('user:ban')) or (select auth.has_permission('user:set-password')) or (select auth.has_permission('session:revoke')))));
 create policy session_epochs_door on auth_private.session_epochs to auth_door using (true) with check (true);
 
 select pg_catalog.pg_extension_config_dump('auth.sessions', '');

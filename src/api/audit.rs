@@ -1,12 +1,13 @@
 //! The audit log.
 
+use crate::backend::json::Json;
 use crate::backend::raise::run;
 use crate::caller;
 use crate::error::invalid;
 use crate::store::audit;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
-use pgrx::{JsonB, Uuid, name, pg_extern};
+use pgrx::{Uuid, name, pg_extern};
 
 /// `auth.list_audit_log()`
 #[pg_extern(sql = false)]
@@ -29,7 +30,7 @@ fn list_audit_log(
         name!(user_id, Option<Uuid>),
         name!(ip_address, Option<String>),
         name!(user_agent, Option<String>),
-        name!(details, JsonB),
+        name!(details, Json),
     ),
 > {
     run(|| {
@@ -41,7 +42,16 @@ fn list_audit_log(
         let before = after_cursor.map(|id| id.parse::<i64>()).transpose().map_err(|_| invalid("after_cursor"))?;
         let rows = audit::list(user_id, action, since, before, page_size).into_iter().map(|e| {
             (
-                e.id, e.occurred_at, e.action, e.actor, e.impersonator, e.session, e.database_role, e.user, e.ip_address, e.user_agent,
+                e.id,
+                e.occurred_at,
+                e.action,
+                e.actor,
+                e.impersonator,
+                e.session,
+                e.database_role,
+                e.user,
+                e.ip_address,
+                e.user_agent,
                 e.details,
             )
         });

@@ -1,5 +1,6 @@
 //! Bans.
 
+use crate::backend::json::Json;
 use crate::backend::raise::run;
 use crate::caller::{self, Record};
 use crate::deeds::bans;
@@ -8,15 +9,17 @@ use crate::error::{Code, Result, invalid, required};
 use crate::store::bans::{End, lift};
 use crate::store::users;
 use pgrx::datum::Interval;
-use pgrx::{JsonB, Uuid, pg_extern};
+use pgrx::{Uuid, pg_extern};
 use serde_json::json;
 
-/// A thousand years, past which an end would no longer be a timestamp.
-const LONGEST: i128 = 1_000 * 366 * 24 * 60 * 60 * 1_000_000;
+/// A thousand years of each part, past which an end might no longer be a timestamp.
+const MOST_MONTHS: i32 = 12_000;
+const MOST_DAYS: i32 = 366_000;
+const MOST_MICROS: i64 = MOST_DAYS as i64 * 24 * 60 * 60 * 1_000_000;
 
 /// `auth.ban_user()`
 #[pg_extern(sql = false)]
-fn ban_user(user_id: Option<Uuid>, ban_reason: Option<String>, ban_expires_in: Option<Interval>) -> JsonB {
+fn ban_user(user_id: Option<Uuid>, ban_reason: Option<String>, ban_expires_in: Option<Interval>) -> Json {
     run(|| {
         let caller = caller::administrator("user:ban")?;
         let user = required(user_id, "user_id")?;
@@ -27,13 +30,13 @@ fn ban_user(user_id: Option<Uuid>, ban_reason: Option<String>, ban_expires_in: O
         bans::ban(&caller, user, reason, end)?;
         let banned = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         record.with("after", json!({"ban_reason": banned["ban_reason"], "ban_expires_at": banned["ban_expires_at"]})).ok();
-        Ok(JsonB(banned))
+        Ok(Json(banned))
     })
 }
 
 /// `auth.unban_user()`
 #[pg_extern(sql = false)]
-fn unban_user(user_id: Option<Uuid>) -> JsonB {
+fn unban_user(user_id: Option<Uuid>) -> Json {
     run(|| {
         let caller = caller::administrator("user:ban")?;
         let user = required(user_id, "user_id")?;
@@ -41,10 +44,14 @@ fn unban_user(user_id: Option<Uuid>) -> JsonB {
         let record = Record::of(&caller, "unban_user").to(Some(user));
         let lifted = lift(user);
         record.with("was_banned", lifted).ok();
-        Ok(JsonB(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
+        Ok(Json(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
     })
 }
 
 fn end(interval: Interval) -> Result<End> {
-    if (1..=LONGEST).contains(&interval.as_micros()) { Ok(End::In(interval)) } else { Err(invalid("ban_expires_in")) }
+    let (months, days, micros) = (interval.months(), interval.days(), interval.micros());
+    // Parts of both signs would be longer or shorter than nothing depending on the calendar.
+    let forward = months >= 0 && days >= 0 && micros >= 0 && (months, days, micros) != (0, 0, 0);
+    let bounded = months <= MOST_MONTHS && days <= MOST_DAYS && micros <= MOST_MICROS;
+    if forward && bounded { Ok(End::In(interval)) } else { Err(invalid("ban_expires_in")) }
 }

@@ -1,13 +1,15 @@
 //! Who is calling.
 
 use crate::backend::identity::{self, Identity, Scope};
+use crate::backend::json::Json;
 use crate::backend::raise::run;
+use crate::backend::state;
 use crate::caller::{self, Caller};
 use crate::domain::permission;
 use crate::domain::token::token_hash;
 use crate::error::{Code, Error, Result, invalid, required};
 use crate::store::{callers, sessions, users};
-use pgrx::{JsonB, Uuid, pg_extern};
+use pgrx::{Uuid, pg_extern};
 use serde_json::{Value, json};
 
 /// `auth.uid()`
@@ -46,7 +48,7 @@ fn has_permission(permission: Option<String>) -> bool {
 
 /// `auth.has_permissions()`
 #[pg_extern(sql = false)]
-fn has_permissions(permissions: Option<JsonB>, user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> bool {
+fn has_permissions(permissions: Option<Json>, user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> bool {
     run(|| {
         let caller = caller::resolve().identified()?;
         let about_another = roles.is_none() && user_id.is_some() && user_id != caller.user();
@@ -76,6 +78,9 @@ fn has_permissions(permissions: Option<JsonB>, user_id: Option<Uuid>, roles: Opt
 fn use_session(token: Option<String>, is_local: Option<bool>) -> Uuid {
     run(|| {
         let token = required(token, "token")?;
+        if state::is_strangers_code() {
+            return Err(Code::INVALID_SESSION.into());
+        }
         let session = caller::session_by_token(token_hash(&token)).ok_or(Code::INVALID_SESSION)?;
         let scope = if is_local.unwrap_or(true) { Scope::Transaction } else { Scope::Connection };
         identity::set(Some(Identity { session: uuid::Uuid::from_bytes(*session.id.as_bytes()), scope }));
@@ -86,21 +91,25 @@ fn use_session(token: Option<String>, is_local: Option<bool>) -> Uuid {
 /// `auth.reset_session()`
 #[pg_extern(sql = false)]
 fn reset_session() {
-    identity::set(None);
+    // Code that runs behind the caller's back must not take the caller's identity away either: without one, the trust in a
+    // database role would decide.
+    if !state::is_strangers_code() {
+        identity::set(None);
+    }
 }
 
 /// `auth.get_session()`
 #[pg_extern(sql = false)]
-fn get_session() -> Option<JsonB> {
+fn get_session() -> Option<Json> {
     let caller = caller::current();
     let session = &caller.person()?.session;
-    Some(JsonB(json!({"session": sessions::json_for_reader(session.id), "user": users::json_for_reader(session.user)})))
+    Some(Json(json!({"session": sessions::json_for_reader(session.id), "user": users::json_for_reader(session.user)})))
 }
 
 /// `auth_private.resolve_identity()`
 #[pg_extern(sql = false)]
 fn resolve_identity() {
-    caller::resolve();
+    caller::hand_over();
 }
 
 /// `auth_private.find_session()`
@@ -108,6 +117,12 @@ fn resolve_identity() {
 fn find_session(token_hash: Option<Vec<u8>>) -> Option<Vec<Uuid>> {
     let session = caller::session_by_token(token_hash?.try_into().ok()?)?;
     Some(vec![session.id, session.user])
+}
+
+/// `auth_private.erasing()`
+#[pg_extern(sql = false)]
+fn erasing() -> Option<Uuid> {
+    state::erasing()
 }
 
 /// `auth_private.holds()`

@@ -1,32 +1,34 @@
 //! Impersonation: an administrator sees what a user sees, and the record shows both.
 
 use crate::backend::identity::{self, Identity};
+use crate::backend::json::Json;
 use crate::backend::raise::run;
-use crate::caller::{self, Caller, Record};
+use crate::caller::{self, Caller, Origin, Record};
 use crate::domain::permission::IMPERSONATE_ADMINS;
 use crate::domain::token;
 use crate::error::{Code, invalid, required};
 use crate::store::{bans, callers, sessions, users};
 use pgrx::datum::Interval;
-use pgrx::{JsonB, Uuid, pg_extern};
+use pgrx::{Uuid, pg_extern};
 use serde_json::json;
 
-const LONGEST_MICROS: i128 = 60 * 60 * 1_000_000;
+const LONGEST_MICROS: i64 = 60 * 60 * 1_000_000;
 
 /// `auth.impersonate_user()`
 #[pg_extern(sql = false)]
-fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> JsonB {
+fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> Json {
     run(|| {
         caller::writable()?;
         // A person, not a database role: every line of the audit log is to name who looked.
         let person = caller::signed_in()?;
         person.must_be_oneself()?;
-        let (actor, actor_session) = (person.session.user, person.session.id);
+        let actor = person.session.clone();
         let caller = Caller::User(person);
         caller.must_hold("user:impersonate")?;
         let user = required(user_id, "user_id")?;
-        let duration = duration.map_or_else(|| Interval::from_hours(1), |duration| duration);
-        if !(1..=LONGEST_MICROS).contains(&duration.as_micros()) {
+        let duration = duration.unwrap_or_else(|| Interval::from_hours(1));
+        // Months and days are as long as the calendar says: no part of an hour.
+        if duration.months() != 0 || duration.days() != 0 || !(1..=LONGEST_MICROS).contains(&duration.micros()) {
             return Err(invalid("duration"));
         }
         if !users::guard(user) {
@@ -40,17 +42,20 @@ fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> JsonB 
             return Err(Code::BANNED_USER.into());
         }
         let token = token::new_token();
-        let session = sessions::open_impersonation(user, actor, actor_session, token::token_hash(&token), duration).ok_or(Code::USER_NOT_FOUND)?;
-        let rendered = sessions::json(session, Some(actor_session));
+        let lifetime = duration.micros() as f64 / 1_000_000.0;
+        let address = Origin::of_connection().address;
+        let session =
+            sessions::open_impersonation(user, &actor, token::token_hash(&token), lifetime, address).ok_or(Code::USER_NOT_FOUND)?;
+        let rendered = sessions::json(session, Some(actor.id));
         let record = Record::of(&caller, "impersonate_user").to(Some(user)).with("session_id", session.to_string());
         record.with("expires_at", rendered["expires_at"].clone()).ok();
-        Ok(JsonB(json!({"user": users::json(user), "session": rendered, "token": token})))
+        Ok(Json(json!({"user": users::json(user), "session": rendered, "token": token})))
     })
 }
 
 /// `auth.stop_impersonating()`
 #[pg_extern(sql = false)]
-fn stop_impersonating() -> JsonB {
+fn stop_impersonating() -> Json {
     run(|| {
         caller::writable()?;
         let person = caller::signed_in()?;
@@ -62,6 +67,6 @@ fn stop_impersonating() -> JsonB {
         let back = identity::get().map(|used| Identity { session: uuid::Uuid::from_bytes(*parent.as_bytes()), ..used });
         identity::set(back);
         record.ok();
-        Ok(JsonB(json!({"user": users::json(actor), "session": sessions::json(parent, Some(parent))})))
+        Ok(Json(json!({"user": users::json(actor), "session": sessions::json(parent, Some(parent))})))
     })
 }

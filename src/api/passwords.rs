@@ -1,5 +1,6 @@
 //! Passwords: a user's own, and those set by administrators.
 
+use crate::backend::json::Json;
 use crate::backend::raise::{answer, run};
 use crate::caller::{self, Caller, Origin, Person, Record, check_password, hash_password};
 use crate::config;
@@ -8,12 +9,12 @@ use crate::error::{Code, Result, required};
 use crate::store::attempts::Subjects;
 use crate::store::sessions::{self, NewSession};
 use crate::store::{passwords, users};
-use pgrx::{JsonB, Uuid, pg_extern};
+use pgrx::{Uuid, pg_extern};
 use serde_json::{Value, json};
 
 /// `auth.change_password()`
 #[pg_extern(sql = false)]
-fn change_password(current_password: Option<String>, new_password: Option<String>, revoke_other_sessions: Option<bool>) -> JsonB {
+fn change_password(current_password: Option<String>, new_password: Option<String>, revoke_other_sessions: Option<bool>) -> Json {
     run(|| {
         let person = caller::oneself()?;
         let policy = config::password_policy();
@@ -25,19 +26,19 @@ fn change_password(current_password: Option<String>, new_password: Option<String
         if !passwords::change(user, &known.hash, &hash) {
             return Ok(wrong_password());
         }
-        let session = person.session.id;
+        let (session, limited) = (person.session.id, person.session.limited);
         let record = Record::of(&Caller::User(person), "change_password").to(Some(user));
         let (session, token) = if revoke_other_sessions.unwrap_or(false) {
-            sessions::end_all(user);
+            sessions::end_all(user, false);
             let token = token::new_token();
-            let origin = Origin::new(None, None)?;
+            let origin = Origin::of_connection();
             let opened = sessions::open(&NewSession {
                 user,
                 epoch: known.epoch + 1,
                 checked_hash: &hash,
                 token_hash: token::token_hash(&token),
-                lifetime: config::session_lifetime(true),
-                fixed: false,
+                lifetime: config::session_lifetime(!limited),
+                fixed: limited,
                 address: origin.address,
                 agent: None,
             });
@@ -48,13 +49,13 @@ fn change_password(current_password: Option<String>, new_password: Option<String
         };
         record.with("sessions_revoked", token.is_some()).ok();
         let current = token.is_none().then_some(session);
-        Ok(JsonB(json!({"user": users::json(user), "session": sessions::json(session, current), "token": token})))
+        Ok(Json(json!({"user": users::json(user), "session": sessions::json(session, current), "token": token})))
     })
 }
 
 /// `auth.verify_password()`
 #[pg_extern(sql = false)]
-fn verify_password(password: Option<String>) -> JsonB {
+fn verify_password(password: Option<String>) -> Json {
     run(|| {
         let person = caller::oneself()?;
         let password = Password::presented(&required(password, "password")?, &config::password_policy())?;
@@ -64,7 +65,7 @@ fn verify_password(password: Option<String>) -> JsonB {
         sessions::freshen(person.session.id);
         let user = person.session.user;
         Record::of(&Caller::User(person), "verify_password").to(Some(user)).ok();
-        Ok(JsonB(json!({})))
+        Ok(Json(json!({})))
     })
 }
 
@@ -87,7 +88,7 @@ fn set_password(new_password: Option<String>) {
 
 /// `auth.set_user_password()`
 #[pg_extern(sql = false)]
-fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke_sessions: Option<bool>) -> JsonB {
+fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke_sessions: Option<bool>) -> Json {
     run(|| {
         let caller = caller::administrator("user:set-password")?;
         let user = required(user_id, "user_id")?;
@@ -100,10 +101,10 @@ fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke
             None => passwords::remove(user),
         }
         if revoke_sessions.unwrap_or(true) {
-            sessions::end_all(user);
+            sessions::end_all(user, true);
         }
         record.with("sessions_revoked", revoke_sessions.unwrap_or(true)).ok();
-        Ok(JsonB(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
+        Ok(Json(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
     })
 }
 
@@ -117,16 +118,16 @@ fn prove(person: &Person, password: &Password, action: &'static str) -> Result<O
     let user = person.session.user;
     let (hash, epoch, email) = passwords::of_user(user).ok_or(Code::INVALID_SESSION)?;
     let hash = hash.ok_or(Code::CREDENTIAL_ACCOUNT_NOT_FOUND)?;
-    let origin = Origin::new(None, None)?;
+    let origin = Origin::of_connection();
     // The count of sign_in: a stolen session must not be a second place to guess at.
     let subjects = Subjects::new(&email.unwrap_or_else(|| user.to_string()), origin.address);
     if check_password(&subjects, password, Some(&hash))? {
         return Ok(Some(Known { hash, epoch }));
     }
-    Record::of(&Caller::User(person.clone()), action).to(Some(user)).failed(Code::INVALID_PASSWORD, Some(&origin));
+    Record::of(&Caller::User(person.clone()), action).to(Some(user)).failed(Code::INVALID_PASSWORD, &origin);
     Ok(None)
 }
 
-fn wrong_password() -> JsonB {
-    JsonB(answer(&Code::INVALID_PASSWORD.into(), None, Value::Null))
+fn wrong_password() -> Json {
+    Json(answer(&Code::INVALID_PASSWORD.into(), None, Value::Null))
 }

@@ -1,9 +1,11 @@
 //! Signing up, in and out, and a user's own sessions.
 
 use crate::backend::identity;
+use crate::backend::json::Json;
 use crate::backend::raise::{answer, run};
 use crate::caller::{self, Caller, Origin, Record, check_password, hash_password};
 use crate::config;
+use crate::deeds::attributes;
 use crate::domain::email::Email;
 use crate::domain::password::{self, Password};
 use crate::domain::{profile, token};
@@ -14,7 +16,7 @@ use crate::store::sessions::{self, ListedSession, NewSession};
 use crate::store::users;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
-use pgrx::{JsonB, Uuid, name, pg_extern};
+use pgrx::{Uuid, name, pg_extern};
 use serde_json::{Value, json};
 
 /// `auth.sign_up()`
@@ -24,10 +26,10 @@ fn sign_up(
     password: Option<String>,
     name: Option<String>,
     image: Option<String>,
-    attributes: Option<JsonB>,
+    attributes: Option<Json>,
     ip_address: Option<String>,
     user_agent: Option<String>,
-) -> JsonB {
+) -> Json {
     run(|| {
         caller::writable()?;
         if !config::sign_up() {
@@ -38,7 +40,7 @@ fn sign_up(
         let password = Password::chosen(&password, &config::password_policy())?;
         let name = profile::name(name.unwrap_or_default())?;
         let image = image.map(profile::image).transpose()?;
-        let attributes = profile::attributes(attributes.map_or_else(|| json!({}), |json| json.0))?;
+        let attributes = attributes::stored(attributes.map_or_else(|| json!({}), |json| json.0))?;
         let origin = Origin::new(ip_address.as_deref(), user_agent)?;
         // Before it is known whether the address is taken, so that the time does not tell.
         let hash = hash_password(&password)?;
@@ -51,16 +53,16 @@ fn sign_up(
                     users::json(user).unwrap_or(Value::Null)
                 }
                 None => {
-                    record.failed(Code::USER_ALREADY_EXISTS, Some(&origin));
+                    record.failed(Code::USER_ALREADY_EXISTS, &origin);
                     users::look_alike(email.as_str(), &name, image.as_deref(), attributes)
                 }
             };
-            return Ok(JsonB(json!({"user": user, "session": null, "token": null})));
+            return Ok(Json(json!({"user": user, "session": null, "token": null})));
         }
         let (user, epoch) = registered.ok_or(Code::USER_ALREADY_EXISTS)?;
         let opened = open(user, epoch, &hash, true, &origin).ok_or(Code::USER_NOT_FOUND)?;
         record.by(user, Some(opened.session)).ok_from(&origin);
-        Ok(JsonB(opened.render(user)))
+        Ok(Json(opened.render(user)))
     })
 }
 
@@ -72,7 +74,7 @@ fn sign_in(
     remember_me: Option<bool>,
     ip_address: Option<String>,
     user_agent: Option<String>,
-) -> JsonB {
+) -> Json {
     run(|| {
         caller::writable()?;
         let (email, password) = (required(email, "email")?, required(password, "password")?);
@@ -85,36 +87,38 @@ fn sign_in(
         let hash = found.as_ref().and_then(|found| found.hash.as_deref());
         let right = check_password(&Subjects::new(email.as_str(), origin.address), &password, hash)?;
         let Some((found, hash)) = found.as_ref().zip(hash).filter(|_| right) else {
-            return Ok(JsonB(refuse(record, Code::INVALID_EMAIL_OR_PASSWORD, &origin)));
+            return Ok(Json(refuse(record, Code::INVALID_EMAIL_OR_PASSWORD, &origin)));
         };
         if let Some((reason, expires_at)) = &found.ban {
-            record.failed(Code::BANNED_USER, Some(&origin));
+            record.failed(Code::BANNED_USER, &origin);
             let details = json!({"reason": reason, "expires_at": expires_at});
-            return Ok(JsonB(answer(&Code::BANNED_USER.into(), Some(config::banned_user_message()), details)));
+            return Ok(Json(answer(&Code::BANNED_USER.into(), Some(config::banned_user_message()), details)));
         }
         if config::require_email_verification() && !found.email_verified {
-            return Ok(JsonB(refuse(record, Code::EMAIL_NOT_VERIFIED, &origin)));
+            return Ok(Json(refuse(record, Code::EMAIL_NOT_VERIFIED, &origin)));
         }
         let renewed = renew(found, hash, &password)?;
         let hash = renewed.as_deref().unwrap_or(hash);
         let Some(opened) = open(found.user, found.epoch, hash, remember_me.unwrap_or(true), &origin) else {
-            return Ok(JsonB(refuse(record, Code::INVALID_EMAIL_OR_PASSWORD, &origin)));
+            return Ok(Json(refuse(record, Code::INVALID_EMAIL_OR_PASSWORD, &origin)));
         };
         record.by(found.user, Some(opened.session)).ok_from(&origin);
-        Ok(JsonB(opened.render(found.user)))
+        Ok(Json(opened.render(found.user)))
     })
 }
 
 /// `auth.refresh_session()`
 #[pg_extern(sql = false)]
-fn refresh_session(token: Option<String>) -> JsonB {
+fn refresh_session(token: Option<String>) -> Json {
     run(|| {
         caller::writable()?;
         let token = required(token, "token")?;
         let (session, user) = sessions::find_by_token(token::token_hash(&token)).ok_or(Code::INVALID_SESSION)?;
-        sessions::slide(session, config::session_lifetime(true), config::session_update_age());
+        if sessions::slide(session, config::session_lifetime(true), config::session_update_age()) {
+            Record::of(&Caller::Anonymous, "refresh_session").by(user, Some(session)).ok();
+        }
         let current = caller::current().person().map(|person| person.session.id);
-        Ok(JsonB(json!({"session": sessions::json(session, current), "user": users::json(user), "token": token})))
+        Ok(Json(json!({"session": sessions::json(session, current), "user": users::json(user), "token": token})))
     })
 }
 
@@ -191,9 +195,10 @@ fn revoke_own(action: &'static str, keep_current: bool) -> Result<i32> {
     let record = Record::of(&caller, action).to(Some(user));
     let kept = keep_current.then_some(session);
     let ended = sessions::count_live(user, kept);
-    sessions::end_all(user);
+    sessions::end_all(user, false);
     match kept {
-        Some(session) => sessions::keep(session),
+        Some(session) if !sessions::keep(session) => return Err(Code::INVALID_SESSION.into()),
+        Some(_) => {}
         None => identity::set(None),
     }
     record.with("sessions", ended).ok();
@@ -227,7 +232,7 @@ fn open(user: Uuid, epoch: i64, checked_hash: &str, remember_me: bool, origin: &
 }
 
 fn refuse(record: Record, code: Code, origin: &Origin) -> Value {
-    record.failed(code, Some(origin));
+    record.failed(code, origin);
     answer(&code.into(), None, Value::Null)
 }
 

@@ -1,5 +1,6 @@
 //! Pages of users.
 
+use crate::backend::json::Json;
 use crate::backend::raise::run;
 use crate::caller;
 use crate::domain::user_query::{Request, UserQuery};
@@ -7,7 +8,7 @@ use crate::error::invalid;
 use crate::store::user_list::{self, ListedUser};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
-use pgrx::{JsonB, Uuid, name, pg_extern};
+use pgrx::{Uuid, name, pg_extern};
 use serde_json::{Value, json};
 
 /// `auth.list_users()`
@@ -37,7 +38,7 @@ fn list_users(
         name!(banned, bool),
         name!(ban_reason, Option<String>),
         name!(ban_expires_at, Option<TimestampWithTimeZone>),
-        name!(attributes, JsonB),
+        name!(attributes, Json),
         name!(created_at, TimestampWithTimeZone),
         name!(updated_at, TimestampWithTimeZone),
         name!(last_sign_in_at, Option<TimestampWithTimeZone>),
@@ -45,12 +46,33 @@ fn list_users(
 > {
     run(|| {
         caller::with_permission("user:list")?;
-        let filters = [search_value, search_field, search_operator, filter_field, filter_value, filter_operator, sort_by, sort_direction, after_cursor];
+        let filters = [
+            search_value,
+            search_field,
+            search_operator,
+            filter_field,
+            filter_value,
+            filter_operator,
+            sort_by,
+            sort_direction,
+            after_cursor,
+        ];
         let (users, _) = user_list::page(&UserQuery::build(request(filters, page_size, page_offset))?)?;
         let rows = users.into_iter().map(|u| {
             (
-                u.id, u.email, u.email_verified, u.name, u.image, u.roles, u.banned, u.ban_reason, u.ban_expires_at, u.attributes,
-                u.created_at, u.updated_at, u.last_sign_in_at,
+                u.id,
+                u.email,
+                u.email_verified,
+                u.name,
+                u.image,
+                u.roles,
+                u.banned,
+                u.ban_reason,
+                u.ban_expires_at,
+                u.attributes,
+                u.created_at,
+                u.updated_at,
+                u.last_sign_in_at,
             )
         });
         Ok(TableIterator::new(rows))
@@ -73,10 +95,20 @@ fn list_users_page(
     page_offset: Option<i32>,
     after_cursor: Option<String>,
     count: Option<String>,
-) -> JsonB {
+) -> Json {
     run(|| {
         caller::with_permission("user:list")?;
-        let filters = [search_value, search_field, search_operator, filter_field, filter_value, filter_operator, sort_by, sort_direction, after_cursor];
+        let filters = [
+            search_value,
+            search_field,
+            search_operator,
+            filter_field,
+            filter_value,
+            filter_operator,
+            sort_by,
+            sort_direction,
+            after_cursor,
+        ];
         let query = UserQuery::build(request(filters, page_size, page_offset))?;
         let total = match count.as_deref().unwrap_or("exact") {
             "none" => None,
@@ -87,7 +119,7 @@ fn list_users_page(
         let (users, next_cursor) = user_list::page(&query)?;
         let (limit, offset) = query.bounds();
         let users: Vec<Value> = users.into_iter().map(render).collect();
-        Ok(JsonB(json!({"users": users, "total": total, "limit": limit, "offset": offset, "next_cursor": next_cursor})))
+        Ok(Json(json!({"users": users, "total": total, "limit": limit, "offset": offset, "next_cursor": next_cursor})))
     })
 }
 

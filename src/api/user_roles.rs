@@ -1,5 +1,6 @@
 //! Application roles and who holds them.
 
+use crate::backend::json::Json;
 use crate::backend::raise::run;
 use crate::caller::{self, Caller, Record};
 use crate::deeds::roles;
@@ -9,14 +10,14 @@ use crate::store::user_roles::{self, UserRole};
 use crate::store::users;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
-use pgrx::{JsonB, Uuid, name, pg_extern};
+use pgrx::{Uuid, name, pg_extern};
 use serde_json::json;
 
 const MAX_DESCRIPTION: usize = 1_000;
 
 /// `auth.set_user_roles()`
 #[pg_extern(sql = false)]
-fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> JsonB {
+fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> Json {
     run(|| {
         let caller = caller::administrator("user:set-role")?;
         let user = required(user_id, "user_id")?;
@@ -26,17 +27,18 @@ fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> 
         let record = Record::of(&caller, "set_user_roles").to(Some(user));
         roles::replace(&caller, user, &roles)?;
         record.with("before", json!({"roles": before["roles"]})).with("after", json!({"roles": roles})).ok();
-        Ok(JsonB(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
+        Ok(Json(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
     })
 }
 
 /// `auth.define_user_role()`
 #[pg_extern(sql = false)]
-fn define_user_role(name: Option<String>, permissions: Option<Vec<Option<String>>>, description: Option<String>) -> JsonB {
+fn define_user_role(name: Option<String>, permissions: Option<Vec<Option<String>>>, description: Option<String>) -> Json {
     run(|| {
         let caller = caller::administrator("role:define")?;
         let name = required(name, "name")?;
-        let permissions = required(permissions, "permissions")?.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| invalid("permissions"))?;
+        let permissions =
+            required(permissions, "permissions")?.into_iter().collect::<Option<Vec<_>>>().ok_or_else(|| invalid("permissions"))?;
         if !is_name(&name) {
             return Err(invalid("name"));
         }
@@ -57,7 +59,7 @@ fn define_user_role(name: Option<String>, permissions: Option<Vec<Option<String>
         let record = record(&caller, "define_user_role", &name);
         let record = record.with("before", before.map_or(json!(null), |role| json!({"permissions": role.permissions})));
         record.with("after", json!({"permissions": role.permissions})).ok();
-        Ok(JsonB(json!({
+        Ok(Json(json!({
             "name": role.name,
             "description": role.description,
             "built_in": role.built_in,
@@ -79,8 +81,10 @@ fn drop_user_role(name: Option<String>) {
         if !role.permissions.iter().all(|permission| caller.holds(permission)) {
             return Err(Code::TARGET_OUTRANKS_YOU.into());
         }
-        if let Some(false) = user_roles::drop(&name) {
-            return Err(Code::ROLE_IN_USE.into());
+        match user_roles::drop(&name) {
+            Some(true) => {}
+            Some(false) => return Err(Code::ROLE_IN_USE.into()),
+            None => return Err(Code::ROLE_NOT_FOUND.into()),
         }
         record(&caller, "drop_user_role", &name).with("before", json!({"permissions": role.permissions})).ok();
         Ok(())

@@ -64,7 +64,7 @@ fn revoke_user_sessions(user_id: Option<Uuid>) -> i32 {
         caller.must_dominate(user)?;
         let record = Record::of(&caller, "revoke_user_sessions").to(Some(user));
         let ended = sessions::count_live(user, None);
-        sessions::end_all(user);
+        sessions::end_all(user, true);
         record.with("sessions", ended).ok();
         Ok(ended)
     })

@@ -1,34 +1,35 @@
 //! Users: reading, creating, changing, deleting.
 
 use crate::backend::identity;
+use crate::backend::json::Json;
 use crate::backend::raise::run;
 use crate::caller::{self, Caller, Record, hash_password};
 use crate::config;
-use crate::deeds::{bans, roles};
+use crate::deeds::{attributes, bans, roles};
 use crate::domain::user_patch::{Keys, UserPatch};
 use crate::domain::{email::Email, password::Password, permission, profile};
 use crate::error::{Code, Error, Result, required};
 use crate::store::users::{self, Profile};
 use crate::store::{passwords, user_roles};
-use pgrx::{JsonB, Uuid, pg_extern};
+use pgrx::{Uuid, pg_extern};
 use serde_json::{Value, json};
 
 /// `auth.get_user()`
 #[pg_extern(sql = false)]
-fn get_user(user_id: Option<Uuid>) -> JsonB {
+fn get_user(user_id: Option<Uuid>) -> Json {
     run(|| {
         let caller = caller::identified()?;
         if user_id.is_none() || user_id != caller.user() {
             caller.must_hold("user:get")?;
         }
         let user = required(user_id, "user_id")?;
-        Ok(JsonB(users::json_for_reader(user).ok_or(Code::USER_NOT_FOUND)?))
+        Ok(Json(users::json_for_reader(user).ok_or(Code::USER_NOT_FOUND)?))
     })
 }
 
 /// `auth.get_user_by_email()`
 #[pg_extern(sql = false)]
-fn get_user_by_email(email: Option<String>) -> JsonB {
+fn get_user_by_email(email: Option<String>) -> Json {
     run(|| {
         let caller = caller::identified()?;
         let own = email.as_deref().and_then(|email| Email::parse(email).ok()).and_then(|email| users::find_by_email(email.as_str()));
@@ -37,7 +38,7 @@ fn get_user_by_email(email: Option<String>) -> JsonB {
         }
         let email = Email::parse(&required(email, "email")?)?;
         let user = users::find_by_email(email.as_str()).ok_or(Code::USER_NOT_FOUND)?;
-        Ok(JsonB(users::json_for_reader(user).ok_or(Code::USER_NOT_FOUND)?))
+        Ok(Json(users::json_for_reader(user).ok_or(Code::USER_NOT_FOUND)?))
     })
 }
 
@@ -48,20 +49,22 @@ fn create_user(
     password: Option<String>,
     name: Option<String>,
     roles: Option<Vec<Option<String>>>,
-    attributes: Option<JsonB>,
+    attributes: Option<Json>,
     email_verified: Option<bool>,
-) -> JsonB {
+) -> Json {
     run(|| {
         caller::writable()?;
         let caller = caller::with_permission("user:create")?;
+        if roles.is_some() || password.is_some() {
+            caller.must_be_oneself()?;
+        }
         if roles.is_some() {
             caller.must_hold("user:set-role")?;
-            caller.must_be_oneself()?;
         }
         let email = Email::parse(&required(email, "email")?)?;
         let password = password.map(|text| Password::chosen(&text, &config::password_policy())).transpose()?;
         let name = profile::name(name.unwrap_or_default())?;
-        let attributes = profile::attributes(attributes.map_or_else(|| json!({}), |json| json.0))?;
+        let attributes = attributes::stored(attributes.map_or_else(|| json!({}), |json| json.0))?;
         let roles = match roles {
             Some(roles) => roles::grantable(roles)?,
             None => vec![permission::USER.to_owned()],
@@ -74,25 +77,26 @@ fn create_user(
         let created = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         let record = Record::of(&caller, "create_user").to(Some(user));
         record.with("after", json!({"email": created["email"], "roles": roles, "has_password": password.is_some()})).ok();
-        Ok(JsonB(created))
+        Ok(Json(created))
     })
 }
 
 /// `auth.update_user()`
 #[pg_extern(sql = false)]
-fn update_user(user_id: Option<Uuid>, patch: Option<JsonB>) -> JsonB {
+fn update_user(user_id: Option<Uuid>, patch: Option<Json>) -> Json {
     run(|| {
         caller::writable()?;
         let caller = caller::identified()?;
         authorise(&caller, user_id, patch.as_ref().map(|patch| &patch.0))?;
         let user = required(user_id, "user_id")?;
         let patch = UserPatch::parse(required(patch, "patch")?.0)?;
+        patch.attributes.clone().map(attributes::stored).transpose()?;
         let new_roles = patch.roles.clone().map(|roles| roles::grantable(roles.into_iter().map(Some).collect())).transpose()?;
         let new_ban = bans::Change::plan(&patch.ban)?;
         caller.must_dominate(user)?;
         let before = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         if patch.is_empty() {
-            return Ok(JsonB(before));
+            return Ok(Json(before));
         }
         let record = Record::of(&caller, "update_user").to(Some(user));
         update_row(user, patch)?;
@@ -103,29 +107,29 @@ fn update_user(user_id: Option<Uuid>, patch: Option<JsonB>) -> JsonB {
         let after = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         let (before, changed) = difference(&before, &after);
         record.with("before", before).with("after", changed).ok();
-        Ok(JsonB(after))
+        Ok(Json(after))
     })
 }
 
 /// `auth.update_user_attributes()`
 #[pg_extern(sql = false)]
-fn update_user_attributes(user_id: Option<Uuid>, attributes: Option<JsonB>) -> JsonB {
+fn update_user_attributes(user_id: Option<Uuid>, attributes: Option<Json>) -> Json {
     run(|| {
         caller::writable()?;
         let caller = caller::identified()?;
         authorise(&caller, user_id, None)?;
         let user = required(user_id, "user_id")?;
-        let attributes = profile::attributes(required(attributes, "attributes")?.0)?;
+        let attributes = attributes::stored(required(attributes, "attributes")?.0)?;
         caller.must_dominate(user)?;
         let before = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         if attributes.as_object().is_none_or(|keys| keys.is_empty()) {
-            return Ok(JsonB(before));
+            return Ok(Json(before));
         }
         let mut merged = before["attributes"].clone();
         if let (Some(merged), Value::Object(new)) = (merged.as_object_mut(), &attributes) {
             merged.extend(new.clone());
         }
-        profile::attributes(merged)?;
+        attributes::stored(merged)?;
         let record = Record::of(&caller, "update_user_attributes").to(Some(user));
         if !users::merge_attributes(user, attributes) {
             return Err(Code::USER_NOT_FOUND.into());
@@ -133,7 +137,7 @@ fn update_user_attributes(user_id: Option<Uuid>, attributes: Option<JsonB>) -> J
         let after = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         let (before, changed) = difference(&before, &after);
         record.with("before", before).with("after", changed).ok();
-        Ok(JsonB(after))
+        Ok(Json(after))
     })
 }
 
@@ -191,21 +195,17 @@ fn authorise(caller: &Caller, user: Option<Uuid>, patch: Option<&Value>) -> Resu
 
 fn update_row(user: Uuid, patch: UserPatch) -> Result<()> {
     if patch.name.is_some() || patch.image.is_some() || patch.attributes.is_some() {
-        let profile = Profile {
-            name: patch.name.as_deref(),
-            image: patch.image.as_ref().map(Option::as_deref),
-            attributes: patch.attributes,
-        };
+        let profile =
+            Profile { name: patch.name.as_deref(), image: patch.image.as_ref().map(Option::as_deref), attributes: patch.attributes };
         if !users::update_profile(user, profile) {
             return Err(Code::USER_NOT_FOUND.into());
         }
     }
     if patch.email.is_some() || patch.email_verified.is_some() {
-        if patch.email.as_deref().is_some_and(|email| users::email_is_taken(email, user)) {
-            return Err(Code::USER_ALREADY_EXISTS.into());
-        }
-        if !users::update_email(user, patch.email.as_deref(), patch.email_verified) {
-            return Err(Code::USER_NOT_FOUND.into());
+        match users::update_email(user, patch.email.as_deref(), patch.email_verified) {
+            Some(true) => {}
+            Some(false) => return Err(Code::USER_ALREADY_EXISTS.into()),
+            None => return Err(Code::USER_NOT_FOUND.into()),
         }
     }
     Ok(())

@@ -62,8 +62,11 @@ unsafe extern "C-unwind" fn check(value: *mut *mut c_char, _extra: *mut *mut c_v
     }
 }
 
-/// The session in use, good or not.
+/// The session in use, good or not. None in code that the caller did not choose to run.
 pub fn get() -> Option<Identity> {
+    if super::state::is_strangers_code() {
+        return None;
+    }
     let text = IDENTITY.get()?;
     let text = text.to_str().ok()?;
     let (scope, session) = text.split_at_checked(1)?;

@@ -1,6 +1,7 @@
 //! What touches the server below SQL, and the only `unsafe`: raising, the identity, statements, the state of the transaction.
 
 pub mod identity;
+pub mod json;
 pub mod raise;
 pub mod spi;
 pub mod state;

@@ -30,7 +30,8 @@ pub fn answer(error: &Error, message: Option<String>, details: Value) -> Value {
     json!({"code": entry.code, "message": message.unwrap_or_else(|| entry.sentence.to_owned()), "details": details, "hint": null})
 }
 
-fn raise(error: Error) -> ! {
+/// Raises an error with the catalogue's SQLSTATE.
+pub fn raise(error: Error) -> ! {
     let (sqlstate, message, detail) = render(&error);
     drop(error);
     let (message, detail) = (in_server_memory(message), in_server_memory(detail));

@@ -1,6 +1,7 @@
 //! The state of the transaction and of the connection.
 
-use pgrx::pg_sys;
+use pgrx::{Uuid, pg_sys};
+use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 
 /// True when nothing can be written: a read-only transaction, or a standby.
@@ -21,8 +22,42 @@ pub fn outer_user() -> String {
     unsafe { owned(pg_sys::GetUserNameFromId(pg_sys::GetOuterUserId(), false)) }
 }
 
+/// True while code runs that the caller did not choose to run: expressions of an index during ANALYZE or REINDEX (autovacuum's
+/// too), a materialized view's query, the triggers of a table that follows a foreign key, and all that happens while a user's
+/// row is being deleted. PostgreSQL runs these for whoever owns the table; neither the identity nor the trust of the caller may
+/// reach them, or every role that can create a table would act as the administrator whose statement passes by.
+pub fn is_strangers_code() -> bool {
+    // SAFETY: reads of the backend's own state.
+    ERASING.get().is_some() || unsafe { pg_sys::InSecurityRestrictedOperation() || pg_sys::InNoForceRLSOperation() }
+}
+
+thread_local! {
+    static ERASING: Cell<Option<Uuid>> = const { Cell::new(None) };
+}
+
+/// The user whose row is being deleted.
+pub fn erasing() -> Option<Uuid> {
+    ERASING.get()
+}
+
+/// Runs the deletion of a user's row. Reset also when an error unwinds.
+pub fn while_erasing<T>(user: Uuid, deletion: impl FnOnce() -> T) -> T {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            ERASING.set(None);
+        }
+    }
+    ERASING.set(Some(user));
+    let _reset = Reset;
+    deletion()
+}
+
 /// True when the role in effect outside any function is auth_admin or inherits from it; superusers do.
 pub fn is_trusted_role() -> bool {
+    if is_strangers_code() {
+        return false;
+    }
     // SAFETY: catalogue look-ups by name and oid; a missing role is InvalidOid.
     unsafe {
         let admin = pg_sys::get_role_oid(c"auth_admin".as_ptr(), true);
@@ -42,30 +77,6 @@ pub fn request_method() -> Option<String> {
 pub fn clock() -> i64 {
     // SAFETY: reads the clock.
     unsafe { pg_sys::GetCurrentTimestamp() }
-}
-
-/// Which committed state, and which of our own changes, the running statement sees. Two equal ones see the same rows:
-/// the server counts every transaction (and subtransaction) that ends after having written, and every own command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    completions: u64,
-    command: u32,
-}
-
-impl Moment {
-    /// That of the statement that called us; none where it cannot be told, and nothing may then be remembered.
-    pub fn now() -> Option<Self> {
-        // SAFETY: an active snapshot stays valid while the statement runs, and only two numbers are copied from it.
-        unsafe {
-            if !pg_sys::ActiveSnapshotSet() {
-                return None;
-            }
-            let snapshot = &*pg_sys::GetActiveSnapshot();
-            let moment = Moment { completions: snapshot.snapXactCompletionCount, command: snapshot.curcid };
-            // A parallel worker lives for one plan with one restored snapshot, which has no count.
-            (moment.completions != 0 || pg_sys::ParallelWorkerNumber >= 0).then_some(moment)
-        }
-    }
 }
 
 /// # Safety

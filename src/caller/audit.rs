@@ -51,22 +51,22 @@ impl Record {
 
     /// Writes the line: it went well.
     pub fn ok(self) {
-        self.write("ok", None);
+        self.write("ok", &Origin::of_connection());
     }
 
     /// Writes the line: it went well, from there.
     pub fn ok_from(self, origin: &Origin) {
-        self.write("ok", Some(origin));
+        self.write("ok", origin);
     }
 
     /// Writes the line: a credential did not match.
-    pub fn failed(self, code: Code, origin: Option<&Origin>) {
+    pub fn failed(self, code: Code, origin: &Origin) {
         self.write(code.entry().code, origin);
     }
 
-    fn write(mut self, outcome: &str, origin: Option<&Origin>) {
+    fn write(mut self, outcome: &str, origin: &Origin) {
         self.details.insert("outcome".to_owned(), json!(outcome));
-        if let Some(claimed) = origin.and_then(|origin| origin.claimed) {
+        if let Some(claimed) = origin.claimed {
             self.details.insert("claimed_ip_address".to_owned(), json!(claimed.to_string()));
         }
         audit::append(Line {
@@ -76,8 +76,8 @@ impl Record {
             session: self.session,
             database_role: state::outer_user(),
             target: self.target,
-            address: origin.and_then(|origin| origin.address),
-            agent: origin.and_then(|origin| origin.agent.as_deref()),
+            address: origin.address,
+            agent: origin.agent.as_deref(),
             details: Value::Object(self.details),
         });
     }

@@ -18,7 +18,11 @@ pub fn check_password(subjects: &Subjects, password: &Password, hash: Option<&st
     let matches = password.matches(hash.unwrap_or(&decoy))?;
     pgrx::check_for_interrupts!();
     let right = matches && hash.is_some();
-    if right { attempts::forgive(subjects) } else { attempts::charge(subjects) }
+    if right {
+        attempts::forgive(subjects)
+    } else {
+        attempts::charge(subjects)
+    }
     Ok(right)
 }
 

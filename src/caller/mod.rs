@@ -8,10 +8,11 @@ pub use audit::Record;
 pub use credential::{check_password, hash_password};
 pub use origin::Origin;
 
-use crate::backend::identity::{self, Identity};
-use crate::backend::state::{self, Moment};
+use crate::backend::identity;
+use crate::backend::state;
 use crate::domain::permission::{Holdings, IMPERSONATE_ADMINS};
 use crate::error::{Code, Error, Result};
+use crate::store::Mode;
 use crate::store::callers::{self, LiveSession};
 use crate::store::users;
 use pgrx::Uuid;
@@ -40,16 +41,10 @@ pub struct Person {
     pub rights: Rc<(Vec<String>, Holdings)>,
 }
 
-struct Remembered {
-    moment: Option<Moment>,
-    identity: Identity,
-    session: Option<LiveSession>,
-    rights: Option<Rc<(Vec<String>, Holdings)>>,
-}
-
 thread_local! {
-    /// The last answer, good for as long as a statement would see the same rows. A policy without "(select …)" asks once a row.
-    static REMEMBERED: RefCell<Option<Remembered>> = const { RefCell::new(None) };
+    /// From the door that looked the caller up to the function that asked it to. Nothing is remembered from one question to the
+    /// next: what a statement sees can change with every command and every rollback to a savepoint.
+    static HANDED_OVER: RefCell<Option<Caller>> = const { RefCell::new(None) };
 }
 
 impl Caller {
@@ -94,10 +89,17 @@ impl Caller {
 
     /// Takes a user as the target of a verb: makes verbs on them take turns, and refuses who outranks the caller.
     pub fn must_dominate(&self, user: Uuid) -> Result<()> {
+        if self.user() == Some(user) {
+            return Ok(());
+        }
         if !users::guard(user) {
             return Err(Code::USER_NOT_FOUND.into());
         }
-        if callers::dominates_user(user) { Ok(()) } else { Err(Code::TARGET_OUTRANKS_YOU.into()) }
+        if callers::dominates_user(user) {
+            return Ok(());
+        }
+        // While we waited for our turn we may have been banned ourselves.
+        looked_up(Mode::Write).identified().and(Err(Code::TARGET_OUTRANKS_YOU.into()))
     }
 }
 
@@ -122,12 +124,21 @@ pub fn writable() -> Result<()> {
 
 /// The caller, for functions of auth_owner.
 pub fn current() -> Caller {
-    let Some(identity) = identity::get() else { return without_session() };
-    if let Some(caller) = remembered(identity, Moment::now()) {
-        return caller;
+    looked_up(Mode::Read)
+}
+
+fn looked_up(mode: Mode) -> Caller {
+    if identity::get().is_none() {
+        return without_session();
     }
-    callers::resolve_through_door();
-    REMEMBERED.with_borrow(|remembered| remembered.as_ref().filter(|r| r.identity == identity).map_or(Caller::Ended, to_caller))
+    callers::resolve_through_door(mode);
+    HANDED_OVER.take().unwrap_or(Caller::Ended)
+}
+
+/// Looks the caller up for [`current`]; the door's side of it.
+pub fn hand_over() {
+    let caller = resolve();
+    HANDED_OVER.set(Some(caller));
 }
 
 /// The caller, who must be somebody.
@@ -169,77 +180,44 @@ pub fn oneself() -> Result<Person> {
 
 /// The caller, for functions of auth_door.
 pub fn resolve() -> Caller {
-    let Some(identity) = identity::get() else { return without_session() };
-    let moment = Moment::now();
-    if let Some(caller) = remembered(identity, moment) {
-        return caller;
+    if identity::get().is_none() {
+        return without_session();
     }
-    let session = session_here(identity, moment);
-    let rights = session.as_ref().map(|session| Rc::new(callers::holdings_of_user(session.user)));
-    remember(Remembered { moment, identity, session, rights })
+    match live_session() {
+        Some(session) => {
+            let rights = Rc::new(callers::holdings_of_user(session.user));
+            Caller::User(Person { session, rights })
+        }
+        None => Caller::Ended,
+    }
 }
 
 /// The session in use, for functions of auth_door that need no rights.
 pub fn live_session() -> Option<LiveSession> {
     let identity = identity::get()?;
-    session_here(identity, Moment::now())
+    callers::session_by_id(Mode::Read, Uuid::from_bytes(*identity.session.as_bytes()))
+        .filter(|session| impersonation_holds(Mode::Read, session))
 }
 
-/// The live session with this token, for functions of auth_door.
+/// The live session with this token, for functions of auth_door. The newest there is, where that can be had: "select
+/// use_session(sign_in(…) ->> 'token')" opens the session in the same statement.
 pub fn session_by_token(token_hash: [u8; 32]) -> Option<LiveSession> {
-    callers::session_by_token(token_hash).filter(impersonation_holds)
+    let mode = if state::is_read_only() { Mode::Read } else { Mode::Write };
+    callers::session_by_token(mode, token_hash).filter(|session| impersonation_holds(mode, session))
 }
 
 fn without_session() -> Caller {
     if state::is_trusted_role() { Caller::DatabaseRole } else { Caller::Anonymous }
 }
 
-fn session_here(identity: Identity, moment: Option<Moment>) -> Option<LiveSession> {
-    let known = REMEMBERED.with_borrow(|remembered| {
-        remembered.as_ref().filter(|r| is_fresh(r, identity, moment)).map(|r| r.session.clone())
-    });
-    known.unwrap_or_else(|| {
-        let session = callers::session_by_id(Uuid::from_bytes(*identity.session.as_bytes())).filter(impersonation_holds);
-        remember(Remembered { moment, identity, session: session.clone(), rights: None });
-        session
-    })
-}
-
 /// An impersonation is good while the real person's own session is, and while they hold the right to it.
-fn impersonation_holds(session: &LiveSession) -> bool {
+fn impersonation_holds(mode: Mode, session: &LiveSession) -> bool {
     let Some(impersonator) = session.impersonator else { return true };
-    let Some(parent) = session.parent.and_then(callers::session_by_id) else { return false };
+    let Some(parent) = session.parent.and_then(|parent| callers::session_by_id(mode, parent)) else { return false };
     parent.user == impersonator && may_impersonate(&callers::holdings_of_user(impersonator).1, &callers::holdings_of_user(session.user).1)
 }
 
 /// Whether somebody who holds the one may act as somebody who holds the other.
-pub fn may_impersonate(actor: &Holdings, target: &Holdings) -> bool {
+fn may_impersonate(actor: &Holdings, target: &Holdings) -> bool {
     actor.holds("user:impersonate") && (!target.is_administrative() || actor.holds(IMPERSONATE_ADMINS)) && actor.dominates(target)
-}
-
-fn is_fresh(remembered: &Remembered, identity: Identity, moment: Option<Moment>) -> bool {
-    moment.is_some()
-        && remembered.moment == moment
-        && remembered.identity == identity
-        && remembered.session.as_ref().is_none_or(|session| session.expires_at > state::clock())
-}
-
-fn remembered(identity: Identity, moment: Option<Moment>) -> Option<Caller> {
-    REMEMBERED.with_borrow(|remembered| {
-        let remembered = remembered.as_ref().filter(|r| is_fresh(r, identity, moment))?;
-        (remembered.session.is_none() || remembered.rights.is_some()).then(|| to_caller(remembered))
-    })
-}
-
-fn remember(new: Remembered) -> Caller {
-    let caller = to_caller(&new);
-    REMEMBERED.set(Some(new));
-    caller
-}
-
-fn to_caller(remembered: &Remembered) -> Caller {
-    match (&remembered.session, &remembered.rights) {
-        (Some(session), Some(rights)) => Caller::User(Person { session: session.clone(), rights: Rc::clone(rights) }),
-        _ => Caller::Ended,
-    }
 }

@@ -32,8 +32,14 @@ impl Origin {
         Ok(if believed {
             Origin { address: given, claimed: None, agent }
         } else {
-            let address = if behind_gateway { None } else { callers::connection_address() };
-            Origin { address, claimed: given, agent }
+            Origin { claimed: given, agent, ..Self::of_connection() }
         })
+    }
+
+    /// That of the connection. A gateway's own address says nothing about who is behind it.
+    pub fn of_connection() -> Self {
+        let behind_gateway = config::is_trusted_gateway(&state::session_user());
+        let address = if behind_gateway { None } else { callers::connection_address() };
+        Origin { address, claimed: None, agent: None }
     }
 }

@@ -19,7 +19,7 @@ pub fn ban(caller: &Caller, user: Uuid, reason: Option<String>, end: End) -> Res
         return Err(Code::LAST_ADMIN.into());
     }
     bans::put(user, &reason.unwrap_or_else(config::default_ban_reason), caller.user(), end);
-    sessions::end_all(user);
+    sessions::end_all(user, true);
     Ok(())
 }
 
@@ -70,7 +70,8 @@ impl Change {
 fn end(text: Option<&str>) -> Result<End> {
     let Some(text) = text else { return Ok(End::Never) };
     let moment: TimestampWithTimeZone = text.parse().map_err(|_| invalid("ban_expires_at"))?;
-    if moment.into_inner() <= state::clock() {
+    // "infinity" is no date that a client could show; null is for ever.
+    if !moment.is_finite() || moment.into_inner() <= state::clock() {
         return Err(invalid("ban_expires_at"));
     }
     Ok(End::At(moment))

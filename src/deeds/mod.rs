@@ -1,4 +1,5 @@
 //! What more than one public function does.
 
+pub mod attributes;
 pub mod bans;
 pub mod roles;

@@ -14,6 +14,9 @@ pub fn grantable(roles: Vec<Option<String>>) -> Result<Vec<String>> {
     }
     roles.sort_unstable();
     roles.dedup();
+    if !callers::hold_roles(&roles) {
+        return Err(Error::about(Code::INVALID_ROLE, "roles"));
+    }
     match callers::dominates_roles(&roles) {
         None => Err(Error::about(Code::INVALID_ROLE, "roles")),
         Some(false) => Err(Code::TARGET_OUTRANKS_YOU.into()),

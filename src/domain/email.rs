@@ -2,7 +2,7 @@
 
 use crate::error::{Code, Result};
 use email_address::{EmailAddress, Options};
-use icu_normalizer::{ComposingNormalizerBorrowed as Normalizer};
+use icu_normalizer::ComposingNormalizerBorrowed as Normalizer;
 use icu_properties::{CodePointMapData, CodePointSetData, props};
 
 /// RFC 5321 4.5.3.1.3 allows 256 octets with the angle brackets.
@@ -42,6 +42,10 @@ impl Email {
             return None;
         }
         let domain = idna::domain_to_ascii_strict(domain).ok()?;
+        // No top-level domain is a number: this is the address of a host without its brackets.
+        if domain.rsplit('.').next().is_some_and(|label| label.bytes().all(|b| b.is_ascii_digit())) {
+            return None;
+        }
         let canonical = format!("{}@{domain}", local.to_ascii_lowercase());
         let options = Options::default().with_required_tld().without_domain_literal().without_display_text();
         let well_formed = canonical.len() <= MAX_OCTETS && EmailAddress::parse_with_options(&canonical, options).is_ok();
@@ -54,7 +58,14 @@ fn is_deceptive(c: char) -> bool {
     use props::GeneralCategory as G;
     matches!(
         CodePointMapData::<G>::new().get(c),
-        G::Control | G::Format | G::Surrogate | G::PrivateUse | G::Unassigned | G::SpaceSeparator | G::LineSeparator | G::ParagraphSeparator
+        G::Control
+            | G::Format
+            | G::Surrogate
+            | G::PrivateUse
+            | G::Unassigned
+            | G::SpaceSeparator
+            | G::LineSeparator
+            | G::ParagraphSeparator
     ) || CodePointSetData::new::<props::DefaultIgnorableCodePoint>().contains(c)
 }
 
@@ -85,10 +96,35 @@ mod tests {
     #[test]
     fn deceptive_addresses_are_refused() {
         for address in [
-            "", "ann", "@x.io", "ann@", "ann@x", " ann@x.io", "ann@x.io ", "an n@x.io", "ann@x.io\n", "a\u{200B}nn@x.io", "a\u{202E}nn@x.io",
-            "a\u{AD}nn@x.io", "ann@exam\u{AD}ple.com", "a@b@x.io", "admin\u{FF20}x.io", "a\u{FF20}b@x.io", "a\u{FE6B}b@x.io", "ann\u{0}@x.io",
-            "\"ann\"@x.io", "ann@[127.0.0.1]", "a..b@x.io", ".a@x.io", "ann@-x.io", "ann@x..io", "Ann <ann@x.io>", "a\u{3164}@x.io", "a\u{34F}@x.io",
+            "",
+            "ann",
+            "@x.io",
+            "ann@",
+            "ann@x",
+            " ann@x.io",
+            "ann@x.io ",
+            "an n@x.io",
+            "ann@x.io\n",
+            "a\u{200B}nn@x.io",
+            "a\u{202E}nn@x.io",
+            "a\u{AD}nn@x.io",
+            "ann@exam\u{AD}ple.com",
+            "a@b@x.io",
+            "admin\u{FF20}x.io",
+            "a\u{FF20}b@x.io",
+            "a\u{FE6B}b@x.io",
+            "ann\u{0}@x.io",
+            "\"ann\"@x.io",
+            "ann@[127.0.0.1]",
+            "a..b@x.io",
+            ".a@x.io",
+            "ann@-x.io",
+            "ann@x..io",
+            "Ann <ann@x.io>",
+            "a\u{3164}@x.io",
+            "a\u{34F}@x.io",
             "ann@x.io.",
+            "ann@1.2.3.4",
         ] {
             assert_eq!(parsed(address), None, "{address:?}");
         }

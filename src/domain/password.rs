@@ -85,9 +85,8 @@ impl Password {
 }
 
 fn is_affordable(hash: &PasswordHash) -> bool {
-    Params::try_from(hash).is_ok_and(|params| {
-        params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_ITERATIONS && params.p_cost() <= MAX_LANES
-    })
+    Params::try_from(hash)
+        .is_ok_and(|params| params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_ITERATIONS && params.p_cost() <= MAX_LANES)
 }
 
 /// True when a hash was made in another way or at another cost than a new one would be.

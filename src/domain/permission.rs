@@ -75,10 +75,9 @@ impl Holdings {
         (self.admin && permission != IMPERSONATE_ADMINS) || self.listed.contains(permission)
     }
 
-    /// True when some permission with this prefix is held.
+    /// True when some built-in permission with this prefix is held.
     pub fn holds_any(&self, prefix: &str) -> bool {
         BUILT_IN.iter().any(|permission| permission.starts_with(prefix) && self.holds(permission))
-            || self.listed.iter().any(|permission| permission.starts_with(prefix))
     }
 
     /// True when the other holds nothing that is lacking here. Holding "admin" is more than any list: it also holds what will be added.
@@ -88,7 +87,7 @@ impl Holdings {
 
     /// "An admin", as a target of impersonation: anybody who holds a built-in permission.
     pub fn is_administrative(&self) -> bool {
-        BUILT_IN.iter().any(|permission| self.holds(permission))
+        self.holds_any("")
     }
 }
 

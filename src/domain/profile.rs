@@ -5,7 +5,8 @@ use serde_json::Value;
 
 const MAX_NAME: usize = 255;
 const MAX_IMAGE: usize = 2_048;
-const MAX_ATTRIBUTES: usize = 64 * 1024;
+/// Room for what they are shown in: deeper nesting than a reader of JSON accepts would make every page unreadable that shows them.
+const MAX_ATTRIBUTES_DEPTH: usize = 32;
 const MAX_BAN_REASON: usize = 1_000;
 
 fn at_most(text: String, length: usize, argument: &'static str) -> Result<String> {
@@ -28,9 +29,15 @@ pub fn ban_reason(text: String) -> Result<Option<String>> {
     at_most(text, MAX_BAN_REASON, "ban_reason").map(|text| Some(text).filter(|text| !text.is_empty()))
 }
 
-/// Attributes: an object of at most 64 kB.
+/// Attributes: an object. Its length is counted as PostgreSQL writes it, and so not here.
 pub fn attributes(value: Value) -> Result<Value> {
-    // PostgreSQL writes a space after each colon and comma; counted as it will be stored.
-    let octets = value.to_string().len();
-    if !value.is_object() || octets > MAX_ATTRIBUTES { Err(invalid("attributes")) } else { Ok(value) }
+    if !value.is_object() || depth(&value) > MAX_ATTRIBUTES_DEPTH { Err(invalid("attributes")) } else { Ok(value) }
+}
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(values) => 1 + values.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }

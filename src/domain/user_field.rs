@@ -8,8 +8,8 @@ use uuid::Uuid;
 pub enum Argument {
     Text(String),
     Texts(Vec<String>),
-    /// To be read by PostgreSQL before it is used, so that a wrong one is our error and not the server's.
-    Timestamps(Vec<String>),
+    /// To be read by PostgreSQL before they are used, so that a wrong one is our error, about this argument, and not the server's.
+    Timestamps(Vec<String>, &'static str),
     Integer(i64),
 }
 
@@ -75,14 +75,14 @@ pub fn field(name: &str) -> Option<&'static Field> {
 }
 
 /// Values of a field's kind, or INVALID_ARGUMENT where one does not parse.
-pub fn typed(kind: Kind, values: Vec<String>) -> Result<Argument> {
-    let wrong = || invalid("filter_value");
+pub fn typed(kind: Kind, values: Vec<String>, argument: &'static str) -> Result<Argument> {
+    let wrong = || invalid(argument);
     if values.iter().any(|value| value.contains('\0')) {
         return Err(wrong());
     }
     Ok(match kind {
         Kind::Text => Argument::Texts(values),
-        Kind::Timestamp => Argument::Timestamps(values),
+        Kind::Timestamp => Argument::Timestamps(values, argument),
         Kind::Uuid => {
             let parsed = values.iter().map(|value| Uuid::parse_str(value).map(|id| id.to_string())).collect::<Result<_, _>>();
             Argument::Texts(parsed.map_err(|_| wrong())?)
@@ -96,4 +96,3 @@ pub fn typed(kind: Kind, values: Vec<String>) -> Result<Argument> {
         }
     })
 }
-

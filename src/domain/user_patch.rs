@@ -84,8 +84,7 @@ impl UserPatch {
 }
 
 fn reject_unknown(fields: &Map<String, Value>) -> Result<()> {
-    const KNOWN: &[&str] =
-        &["name", "image", "attributes", "email", "email_verified", "roles", "banned", "ban_reason", "ban_expires_at"];
+    const KNOWN: &[&str] = &["name", "image", "attributes", "email", "email_verified", "roles", "banned", "ban_reason", "ban_expires_at"];
     for key in fields.keys() {
         if NOT_ALLOWED.contains(&key.as_str()) {
             return Err(Error::about(Code::FIELD_NOT_ALLOWED, key));
@@ -131,13 +130,23 @@ mod tests {
     #[test]
     fn wrong_values_are_named() {
         for (patch, key) in [
-            (json!("x"), "patch"), (json!(null), "patch"), (json!([1]), "patch"),
-            (json!({"name": 1}), "name"), (json!({"name": "x".repeat(256)}), "name"), (json!({"name": "a\u{0}b"}), "name"),
-            (json!({"image": "x".repeat(2049)}), "image"), (json!({"attributes": []}), "attributes"),
-            (json!({"attributes": {"a": "x".repeat(65_536)}}), "attributes"),
-            (json!({"email": null}), "email"), (json!({"email_verified": "true"}), "email_verified"),
-            (json!({"roles": "admin"}), "roles"), (json!({"roles": [1]}), "roles"), (json!({"roles": null}), "roles"),
-            (json!({"banned": "true"}), "banned"), (json!({"banned": null}), "banned"), (json!({"ban_expires_at": 5}), "ban_expires_at"),
+            (json!("x"), "patch"),
+            (json!(null), "patch"),
+            (json!([1]), "patch"),
+            (json!({"name": 1}), "name"),
+            (json!({"name": "x".repeat(256)}), "name"),
+            (json!({"name": "a\u{0}b"}), "name"),
+            (json!({"image": "x".repeat(2049)}), "image"),
+            (json!({"attributes": []}), "attributes"),
+            (json!({"attributes": (0..40).fold(json!(1), |inner, _| json!({"a": inner}))}), "attributes"),
+            (json!({"email": null}), "email"),
+            (json!({"email_verified": "true"}), "email_verified"),
+            (json!({"roles": "admin"}), "roles"),
+            (json!({"roles": [1]}), "roles"),
+            (json!({"roles": null}), "roles"),
+            (json!({"banned": "true"}), "banned"),
+            (json!({"banned": null}), "banned"),
+            (json!({"ban_expires_at": 5}), "ban_expires_at"),
         ] {
             assert_eq!(refusal(patch), (Code::INVALID_ARGUMENT, Some(key.into())));
         }

@@ -1,7 +1,7 @@
 //! What list_users can be asked, as SQL. Every piece of the text stands here; what a client sends is only ever an argument.
 
-use super::user_field::{Field, Kind, field, typed};
 pub use super::user_field::Argument;
+use super::user_field::{Field, Kind, field, typed};
 use crate::error::{Result, invalid};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -123,7 +123,8 @@ impl UserQuery {
             return Ok(());
         }
         let argument = self.bind(Argument::Text(pattern));
-        let matches: Vec<_> = columns.iter().map(|column| format!("{column} operator(pg_catalog.~~*) {argument}::pg_catalog.text")).collect();
+        let matches: Vec<_> =
+            columns.iter().map(|column| format!("{column} operator(pg_catalog.~~*) {argument}::pg_catalog.text")).collect();
         self.conditions.push(format!("({})", matches.join(" or ")));
         Ok(())
     }
@@ -173,14 +174,14 @@ impl UserQuery {
         if let "in" | "not_in" = operator {
             let Ok(Value::Array(values)) = serde_json::from_str(value) else { return Err(invalid("filter_value")) };
             let values = values.iter().map(scalar).collect::<Option<Vec<_>>>().ok_or_else(|| invalid("filter_value"))?;
-            let argument = self.bind(typed(kind, values)?);
+            let argument = self.bind(typed(kind, values, "filter_value")?);
             let list = format!("{argument}::{}[]", kind.cast());
             return Ok(match operator {
                 "in" => format!("{column} operator(pg_catalog.=) any ({list})"),
                 _ => format!("({column} is null or {column} operator(pg_catalog.<>) all ({list}))"),
             });
         }
-        let argument = self.bind(typed(kind, vec![value.to_owned()])?);
+        let argument = self.bind(typed(kind, vec![value.to_owned()], "filter_value")?);
         let value = format!("({argument}::{}[])[1]", kind.cast());
         if operator == "ne" {
             return Ok(format!("({column} is null or {column} operator(pg_catalog.<>) {value})"));
@@ -194,12 +195,14 @@ impl UserQuery {
         let text = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| wrong())?;
         let (sort_by, descending, value, id): (String, bool, String, Uuid) = serde_json::from_slice(&text)
             .ok()
-            .and_then(|(sort, descending, value, id): (String, bool, String, String)| Some((sort, descending, value, Uuid::parse_str(&id).ok()?)))
+            .and_then(|(sort, descending, value, id): (String, bool, String, String)| {
+                Some((sort, descending, value, Uuid::parse_str(&id).ok()?))
+            })
             .ok_or_else(wrong)?;
         if sort_by != self.sort.name || descending != self.descending {
             return Err(wrong());
         }
-        let value = self.bind(typed(self.sort.kind, vec![value]).map_err(|_| wrong())?);
+        let value = self.bind(typed(self.sort.kind, vec![value], "after_cursor")?);
         let id = self.bind(Argument::Text(id.to_string()));
         self.conditions.push(format!(
             "({}, d.id) operator(pg_catalog.{}) (({value}::{}[])[1], {id}::pg_catalog.uuid)",
@@ -339,7 +342,10 @@ mod tests {
         let id = "00000000-0000-0000-0000-000000000001";
         let cursor = UserQuery::build(request()).unwrap().cursor("2026-01-01T00:00:00Z", id);
         assert_eq!(refusal(Request { after_cursor: Some(cursor.clone()), ..request() }), None);
-        assert_eq!(refusal(Request { after_cursor: Some(cursor.clone()), sort_direction: "asc".into(), ..request() }).unwrap(), "after_cursor");
+        assert_eq!(
+            refusal(Request { after_cursor: Some(cursor.clone()), sort_direction: "asc".into(), ..request() }).unwrap(),
+            "after_cursor"
+        );
         for cursor in ["", "x", &URL_SAFE_NO_PAD.encode("[1]"), &cursor[1..]] {
             assert_eq!(refusal(Request { after_cursor: Some(cursor.into()), ..request() }).unwrap(), "after_cursor");
         }

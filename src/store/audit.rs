@@ -1,9 +1,10 @@
 //! The audit log.
 
 use super::run;
+use crate::backend::json::Json;
 use crate::backend::spi;
+use pgrx::Uuid;
 use pgrx::datum::{Inet, TimestampWithTimeZone};
-use pgrx::{JsonB, Uuid};
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -33,7 +34,7 @@ pub fn append(line: Line) {
             line.target.into(),
             line.address.map(|address| Inet(address.to_string())).into(),
             line.agent.into(),
-            JsonB(line.details).into(),
+            Json(line.details).into(),
         ],
     );
 }
@@ -50,11 +51,17 @@ pub struct Entry {
     pub user: Option<Uuid>,
     pub ip_address: Option<String>,
     pub user_agent: Option<String>,
-    pub details: JsonB,
+    pub details: Json,
 }
 
 /// A page, newest first.
-pub fn list(user: Option<Uuid>, action: Option<String>, since: Option<TimestampWithTimeZone>, before: Option<i64>, page_size: i32) -> Vec<Entry> {
+pub fn list(
+    user: Option<Uuid>,
+    action: Option<String>,
+    since: Option<TimestampWithTimeZone>,
+    before: Option<i64>,
+    page_size: i32,
+) -> Vec<Entry> {
     // One-shot, so that the planner sees which of the conditions are there and takes the index of that one.
     spi::query_once(
         "select a.id, a.occurred_at, a.action, a.actor_id, a.impersonator_id, a.session_id, a.database_role, a.user_id,

@@ -30,8 +30,10 @@ pub fn put(user: Uuid, reason: &str, by: Option<Uuid>, end: End) {
 
 /// Lifts a ban; true when there was one.
 pub fn lift(user: Uuid) -> bool {
-    first(Mode::Write, "delete from auth.bans b where b.user_id operator(pg_catalog.=) $1 returning true", &[user.into()], |row| row.value(1))
-        .unwrap_or(false)
+    first(Mode::Write, "delete from auth.bans b where b.user_id operator(pg_catalog.=) $1 returning true", &[user.into()], |row| {
+        row.value(1)
+    })
+    .unwrap_or(false)
 }
 
 /// Reason and end of the ban that holds now.

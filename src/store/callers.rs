@@ -15,10 +15,10 @@ pub struct LiveSession {
     pub impersonator: Option<Uuid>,
     /// Of an impersonation: the real person's session.
     pub parent: Option<Uuid>,
-    /// Microseconds since 2000-01-01.
-    pub expires_at: i64,
-    /// The last proof of the password, likewise.
+    /// The last proof of the password, in microseconds since 2000-01-01.
     pub authenticated_at: i64,
+    /// Never slides past a limit of its own.
+    pub limited: bool,
 }
 
 fn live_session(row: &Row) -> LiveSession {
@@ -27,38 +27,38 @@ fn live_session(row: &Row) -> LiveSession {
         user: row.value(2),
         impersonator: row.get(3),
         parent: row.get(4),
-        expires_at: row.value::<TimestampWithTimeZone>(5).into_inner(),
-        authenticated_at: row.value::<TimestampWithTimeZone>(6).into_inner(),
+        authenticated_at: row.value::<TimestampWithTimeZone>(5).into_inner(),
+        limited: row.value(6),
     }
 }
 
 /// The live session with this id. The clock, the key's epoch and the user's decide together.
-pub fn session_by_id(session: Uuid) -> Option<LiveSession> {
+pub fn session_by_id(mode: Mode, session: Uuid) -> Option<LiveSession> {
     first(
-        Mode::Read,
-        "select s.id, s.user_id, s.impersonated_by, k.parent_session_id, s.expires_at, k.authenticated_at
+        mode,
+        "select s.id, s.user_id, s.impersonated_by, k.parent_session_id, k.authenticated_at, k.slides_until is not null
            from auth.sessions s
            join auth_private.session_keys k on k.session_id operator(pg_catalog.=) s.id
-           left join auth_private.session_epochs e on e.user_id operator(pg_catalog.=) s.user_id
           where s.id operator(pg_catalog.=) $1
             and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()
-            and k.epoch operator(pg_catalog.=) coalesce(e.epoch, 0)",
+            and k.epoch operator(pg_catalog.=) coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e
+                                                         where e.user_id operator(pg_catalog.=) s.user_id), 0)",
         &[session.into()],
         live_session,
     )
 }
 
 /// The live session with this token.
-pub fn session_by_token(token_hash: [u8; 32]) -> Option<LiveSession> {
+pub fn session_by_token(mode: Mode, token_hash: [u8; 32]) -> Option<LiveSession> {
     first(
-        Mode::Read,
-        "select s.id, s.user_id, s.impersonated_by, k.parent_session_id, s.expires_at, k.authenticated_at
+        mode,
+        "select s.id, s.user_id, s.impersonated_by, k.parent_session_id, k.authenticated_at, k.slides_until is not null
            from auth_private.session_keys k
            join auth.sessions s on s.id operator(pg_catalog.=) k.session_id
-           left join auth_private.session_epochs e on e.user_id operator(pg_catalog.=) s.user_id
           where k.token_hash operator(pg_catalog.=) $1
             and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()
-            and k.epoch operator(pg_catalog.=) coalesce(e.epoch, 0)",
+            and k.epoch operator(pg_catalog.=) coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e
+                                                         where e.user_id operator(pg_catalog.=) s.user_id), 0)",
         &[token_hash.to_vec().into()],
         live_session,
     )
@@ -80,6 +80,11 @@ pub fn holdings_of_user(user: Uuid) -> (Vec<String>, Holdings) {
     roles.dedup();
     let holdings = Holdings::new(&roles, permissions.into_iter().flatten());
     (roles, holdings)
+}
+
+/// Keeps these roles from being dropped until we are done; false when one of them does not exist.
+pub fn hold_roles(roles: &[String]) -> bool {
+    call("select auth_private.hold_roles($1)", &[roles.to_vec().into()]).unwrap_or(false)
 }
 
 /// What application roles hold together; none when one of them does not exist.
@@ -113,9 +118,9 @@ pub fn user_exists(user: Uuid) -> bool {
     first(Mode::Read, "select from auth.users u where u.id operator(pg_catalog.=) $1", &[user.into()], |_| ()).is_some()
 }
 
-/// Looks the caller up through the door, into what the layer above remembers.
-pub fn resolve_through_door() {
-    spi::query(Mode::Read, "select auth_private.resolve_identity()", &[], |_| ());
+/// Lets the door look the caller up and hand the answer over.
+pub fn resolve_through_door(mode: Mode) {
+    spi::query(mode, "select auth_private.resolve_identity()", &[], |_| ());
 }
 
 /// True when the user holds nothing that the caller lacks.

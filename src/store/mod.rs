@@ -13,7 +13,8 @@ pub mod user_list;
 pub mod user_roles;
 pub mod users;
 
-use crate::backend::spi::{self, Mode, Row};
+pub use crate::backend::spi::Mode;
+use crate::backend::spi::{self, Row};
 use pgrx::datum::{DatumWithOid, FromDatum};
 
 /// The first row, if there is one.

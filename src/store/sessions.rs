@@ -1,9 +1,11 @@
 //! Sessions.
 
+use super::callers::LiveSession;
 use super::{call, first, run};
+use crate::backend::json::Json;
 use crate::backend::spi::{self, Mode, Row};
-use pgrx::datum::{Inet, Interval, TimestampWithTimeZone};
-use pgrx::{JsonB, Uuid};
+use pgrx::Uuid;
+use pgrx::datum::{Inet, TimestampWithTimeZone};
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -93,17 +95,24 @@ pub fn find_by_token(token_hash: [u8; 32]) -> Option<(Uuid, Uuid)> {
     Some((*found.first()?, *found.get(1)?))
 }
 
-/// Opens a session of a user run by somebody else.
-pub fn open_impersonation(user: Uuid, actor: Uuid, actor_session: Uuid, token_hash: [u8; 32], lifetime: Interval) -> Option<Uuid> {
+/// Opens a session of a user run by somebody else, for a number of seconds.
+pub fn open_impersonation(user: Uuid, actor: &LiveSession, token_hash: [u8; 32], lifetime: f64, address: Option<IpAddr>) -> Option<Uuid> {
     call(
-        "select auth_private.open_impersonation($1, $2, $3, $4, $5, null)",
-        &[user.into(), actor.into(), actor_session.into(), token_hash.to_vec().into(), lifetime.into()],
+        "select auth_private.open_impersonation($1, $2, $3, $4, $5::pg_catalog.numeric, $6)",
+        &[
+            user.into(),
+            actor.user.into(),
+            actor.id.into(),
+            token_hash.to_vec().into(),
+            lifetime.into(),
+            address.map(|address| Inet(address.to_string())).into(),
+        ],
     )
 }
 
-/// Moves the expiry of a live session; both in seconds.
-pub fn slide(session: Uuid, lifetime: i32, update_age: i32) {
-    run("select auth_private.slide_session($1, $2, $3)", &[session.into(), lifetime.into(), update_age.into()]);
+/// Moves the expiry of a live session; both in seconds. True when it was time to.
+pub fn slide(session: Uuid, lifetime: i32, update_age: i32) -> bool {
+    call("select auth_private.slide_session($1, $2, $3)", &[session.into(), lifetime.into(), update_age.into()]).unwrap_or(false)
 }
 
 /// Notes that the password has just been proved.
@@ -111,19 +120,19 @@ pub fn freshen(session: Uuid) {
     run("select auth_private.freshen_session($1)", &[session.into()]);
 }
 
-/// Lets one session live on after [`end_all`].
-pub fn keep(session: Uuid) {
-    run("select auth_private.keep_session($1)", &[session.into()]);
+/// Lets one session live on after [`end_all`]; false when something else has ended it too.
+pub fn keep(session: Uuid) -> bool {
+    call("select auth_private.keep_session($1)", &[session.into()]).unwrap_or(false)
 }
 
 /// A session as clients see it.
 pub fn json(session: Uuid, current: Option<Uuid>) -> Value {
-    call::<JsonB>("select auth_private.session_json($1, $2)", &[session.into(), current.into()]).map_or(Value::Null, |json| json.0)
+    call::<Json>("select auth_private.session_json($1, $2)", &[session.into(), current.into()]).map_or(Value::Null, |json| json.0)
 }
 
 /// The same, in a function that only reads.
 pub fn json_for_reader(session: Uuid) -> Value {
-    let json = first(Mode::Read, "select auth_private.session_json($1, $1)", &[session.into()], |row| row.get::<JsonB>(1));
+    let json = first(Mode::Read, "select auth_private.session_json($1, $1)", &[session.into()], |row| row.get::<Json>(1));
     json.flatten().map_or(Value::Null, |json| json.0)
 }
 
@@ -166,18 +175,19 @@ pub fn end(session: Uuid, of_user: Uuid) -> bool {
         Mode::Write,
         "delete from auth.sessions s
           where s.id operator(pg_catalog.=) $1 and s.user_id operator(pg_catalog.=) $2
-      returning s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()",
+      returning exists (select from auth_private.live_sessions l where l.id operator(pg_catalog.=) s.id)",
         &[session.into(), of_user.into()],
         |row| row.value(1),
     )
     .unwrap_or(false)
 }
 
-/// Ends every session of a user, and every impersonation that the user runs: one row, however many they are.
-pub fn end_all(user: Uuid) {
+/// Ends every session of a user, and every impersonation that the user runs: one row, however many they are. Of the two rows that
+/// there are, users write one and administrators the other.
+pub fn end_all(user: Uuid, by_administrator: bool) {
     run(
-        "insert into auth_private.session_epochs as e (user_id, epoch) values ($1, 1)
-             on conflict (user_id) do update set epoch = e.epoch operator(pg_catalog.+) 1",
-        &[user.into()],
+        "insert into auth_private.session_epochs as e (user_id, administrative, epoch) values ($1, $2, 1)
+             on conflict (user_id, administrative) do update set epoch = e.epoch operator(pg_catalog.+) 1",
+        &[user.into(), by_administrator.into()],
     );
 }

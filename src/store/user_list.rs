@@ -1,10 +1,11 @@
 //! Pages of users. The statements are composed in `domain::user_query`, of constant pieces only.
 
+use crate::backend::json::Json;
 use crate::backend::spi::{self, Row};
 use crate::domain::user_query::{Argument, UserQuery};
 use crate::error::{Result, invalid};
+use pgrx::Uuid;
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
-use pgrx::{JsonB, Uuid};
 
 /// A user as a row of list_users.
 pub struct ListedUser {
@@ -17,7 +18,7 @@ pub struct ListedUser {
     pub banned: bool,
     pub ban_reason: Option<String>,
     pub ban_expires_at: Option<TimestampWithTimeZone>,
-    pub attributes: JsonB,
+    pub attributes: Json,
     pub created_at: TimestampWithTimeZone,
     pub updated_at: TimestampWithTimeZone,
     pub last_sign_in_at: Option<TimestampWithTimeZone>,
@@ -80,9 +81,9 @@ fn bound(arguments: Vec<Argument>) -> Result<Vec<DatumWithOid<'static>>> {
                 Argument::Text(text) => text.into(),
                 Argument::Texts(texts) => texts.into(),
                 Argument::Integer(number) => number.into(),
-                Argument::Timestamps(texts) => {
+                Argument::Timestamps(texts, argument) => {
                     let moments = texts.iter().map(|text| text.parse::<TimestampWithTimeZone>()).collect::<Result<Vec<_>, _>>();
-                    moments.map_err(|_| invalid("filter_value"))?.into()
+                    moments.map_err(|_| invalid(argument))?.into()
                 }
             })
         })

@@ -1,18 +1,20 @@
 //! Users.
 
 use super::{call, first};
+use crate::backend::json::Json;
 use crate::backend::spi::Mode;
-use pgrx::{JsonB, Uuid};
+use crate::backend::{identity, state};
+use pgrx::Uuid;
 use serde_json::Value;
 
 /// A user as clients see it; none when there is no such user. Asks no permission: its callers have.
 pub fn json(user: Uuid) -> Option<Value> {
-    call::<JsonB>("select auth_private.user_json($1)", &[user.into()]).map(|json| json.0)
+    call::<Json>("select auth_private.user_json($1)", &[user.into()]).map(|json| json.0)
 }
 
 /// The same, in a function that only reads.
 pub fn json_for_reader(user: Uuid) -> Option<Value> {
-    first(Mode::Read, "select auth_private.user_json($1)", &[user.into()], |row| row.get::<JsonB>(1)).flatten().map(|json| json.0)
+    first(Mode::Read, "select auth_private.user_json($1)", &[user.into()], |row| row.get::<Json>(1)).flatten().map(|json| json.0)
 }
 
 /// Whose address it is, where the caller may know.
@@ -30,7 +32,7 @@ pub fn register(email: &str, name: &str, image: Option<&str>, attributes: Value,
     first(
         Mode::Write,
         "select r.user_id, r.epoch from auth_private.register_user($1, $2, $3, $4, $5) r",
-        &[email.into(), name.into(), image.into(), JsonB(attributes).into(), hash.into()],
+        &[email.into(), name.into(), image.into(), Json(attributes).into(), hash.into()],
         |row| Some((row.get(1)?, row.value(2))),
     )
     .flatten()
@@ -47,8 +49,8 @@ pub fn look_alike(email: &str, name: &str, image: Option<&str>, attributes: Valu
                     'roles', '[\"user\"]'::pg_catalog.jsonb, 'banned', false, 'ban_reason', null, 'ban_expires_at', null, 'attributes', $4::pg_catalog.jsonb,
                     'created_at', moment, 'updated_at', moment, 'last_sign_in_at', null)
            from pg_catalog.clock_timestamp() as moment",
-        &[email.into(), name.into(), image.into(), JsonB(attributes).into()],
-        |row| row.get::<JsonB>(1),
+        &[email.into(), name.into(), image.into(), Json(attributes).into()],
+        |row| row.get::<Json>(1),
     )
     .flatten()
     .map_or(Value::Null, |json| json.0)
@@ -59,7 +61,7 @@ pub fn create(email: &str, name: &str, attributes: Value, email_verified: bool) 
     first(
         Mode::Write,
         "insert into auth.users (email, name, attributes, email_verified) values ($1, $2, $3, $4) on conflict do nothing returning id",
-        &[email.into(), name.into(), JsonB(attributes).into(), email_verified.into()],
+        &[email.into(), name.into(), Json(attributes).into(), email_verified.into()],
         |row| row.value(1),
     )
 }
@@ -86,7 +88,7 @@ pub fn update_profile(user: Uuid, profile: Profile) -> bool {
             profile.name.into(),
             profile.image.is_some().into(),
             profile.image.flatten().into(),
-            profile.attributes.map(JsonB).into(),
+            profile.attributes.map(Json).into(),
         ],
         |row| row.value(1),
     )
@@ -100,45 +102,42 @@ pub fn merge_attributes(user: Uuid, attributes: Value) -> bool {
         "update auth.users u
             set attributes = u.attributes operator(pg_catalog.||) $2, updated_at = pg_catalog.clock_timestamp()
           where u.id operator(pg_catalog.=) $1 returning true",
-        &[user.into(), JsonB(attributes).into()],
+        &[user.into(), Json(attributes).into()],
         |row| row.value(1),
     )
     .unwrap_or(false)
 }
 
-/// True when somebody else has the address. Asked before the update, which the unique key guards in any case.
-pub fn email_is_taken(email: &str, but: Uuid) -> bool {
-    first(
-        Mode::Write,
-        "select from auth.users u where u.email operator(pg_catalog.=) $1 and u.id operator(pg_catalog.<>) $2",
-        &[email.into(), but.into()],
-        |_| (),
-    )
-    .is_some()
+/// Writes over address and verification: false when somebody else has the address, none when there is no such user.
+pub fn update_email(user: Uuid, email: Option<&str>, verified: Option<bool>) -> Option<bool> {
+    call("select auth_private.update_email_row($1, $2, $3)", &[user.into(), email.into(), verified.into()])
 }
 
-/// Writes over address and verification; a new address is unverified unless said otherwise.
-pub fn update_email(user: Uuid, email: Option<&str>, verified: Option<bool>) -> bool {
-    first(
-        Mode::Write,
-        "update auth.users u
-            set email = coalesce($2, u.email),
-                email_verified = coalesce($3, u.email_verified and ($2 is null or $2 operator(pg_catalog.=) u.email)),
-                updated_at = pg_catalog.clock_timestamp()
-          where u.id operator(pg_catalog.=) $1 returning true",
-        &[user.into(), email.into(), verified.into()],
-        |row| row.value(1),
+/// True when attributes are within 64 kB as PostgreSQL writes them.
+pub fn attributes_fit(attributes: &Value) -> bool {
+    call(
+        "select pg_catalog.octet_length($1::pg_catalog.jsonb::pg_catalog.text) operator(pg_catalog.<=) 65536",
+        &[Json(attributes.clone()).into()],
     )
     .unwrap_or(false)
 }
 
 /// Deletes a user: whether it did, and otherwise the table whose foreign key forbids it.
 pub fn delete(user: Uuid) -> (bool, Option<String>) {
-    first(
-        Mode::Write,
-        "select d.deleted, d.blocked_by from auth_private.delete_user_row($1) d",
-        &[user.into()],
-        |row| (row.value(1), row.get(2)),
-    )
-    .unwrap_or((false, None))
+    let allowed: Option<bool> = call("select auth_private.may_erase($1)", &[user.into()]);
+    if allowed != Some(true) {
+        return (false, None);
+    }
+    let caller = identity::get();
+    let outcome = state::while_erasing(user, || {
+        first(Mode::Write, "select d.deleted, d.blocked_by from auth_private.erase_user($1) d", &[user.into()], |row| {
+            (row.value(1), row.get(2))
+        })
+        .unwrap_or((false, None))
+    });
+    // A trigger can say RESET ALL. Whoever had a session must not go on as the database role that they connected with.
+    if identity::get() != caller {
+        identity::set(caller);
+    }
+    outcome
 }

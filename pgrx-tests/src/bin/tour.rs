@@ -28,7 +28,10 @@ fn main() -> ExitCode {
     println!("==> installing, as the DBA");
     show(&mut dba, "create extension pg_auth cascade");
     show(&mut dba, "grant anon, authenticated to app");
-    show(&mut dba, "select auth.create_user(email => 'root@example.org', password => 'correct horse battery', name => 'Root', roles => '{admin}') -> 'roles'");
+    show(
+        &mut dba,
+        "select auth.create_user(email => 'root@example.org', password => 'correct horse battery', name => 'Root', roles => '{admin}') -> 'roles'",
+    );
 
     println!("\n==> {USERS} users without passwords, and {WITH_PASSWORDS} people who sign up and in with one");
     for first in (1..=USERS).step_by(BATCH as usize) {
@@ -47,8 +50,13 @@ fn main() -> ExitCode {
         anybody.run(&format!("select auth.sign_up('person{n}@example.net', 'the password of person {n}', name => 'Person {n}')"));
         anybody.run(&format!("select auth.sign_in('person{n}@example.net', 'the password of person {n}')"));
     }
-    println!("app=> select auth.sign_up('person1@example.net', …); select auth.sign_in('person1@example.net', …); … {WITH_PASSWORDS} times");
-    println!("      {:.1} ms each, two argon2id hashes of 19 MiB included\n", started.elapsed().as_secs_f64() * 1000.0 / f64::from(WITH_PASSWORDS));
+    println!(
+        "app=> select auth.sign_up('person1@example.net', …); select auth.sign_in('person1@example.net', …); … {WITH_PASSWORDS} times"
+    );
+    println!(
+        "      {:.1} ms each, two argon2id hashes of 19 MiB included\n",
+        started.elapsed().as_secs_f64() * 1000.0 / f64::from(WITH_PASSWORDS)
+    );
 
     println!("==> the administrator, signed in on a connection of the application");
     let mut root = app();
@@ -82,7 +90,9 @@ fn main() -> ExitCode {
         show(&mut root, statement);
     }
     let token = root.json("select auth.impersonate_user((select id from auth.users where email = 'person2@example.net'))")["token"].clone();
-    println!("app=> select auth.impersonate_user((select id from auth.users where email = 'person2@example.net'));\napp=> select auth.use_session('…', is_local => false);\n");
+    println!(
+        "app=> select auth.impersonate_user((select id from auth.users where email = 'person2@example.net'));\napp=> select auth.use_session('…', is_local => false);\n"
+    );
     root.run(&format!("select auth.use_session('{}', false)", token.as_str().expect("a token")));
     for statement in [
         "select u.email as i_see, auth.uid() = u.id as i_am, auth.actor_id() <> u.id as but_really_not from auth.users u",

@@ -1,3 +1,13 @@
+do $encoding$
+begin
+    -- Names, addresses and passwords are Unicode; in another encoding many of them cannot be stored.
+    if pg_catalog.getdatabaseencoding() operator(pg_catalog.<>) 'UTF8' then
+        raise exception using errcode = 'feature_not_supported',
+            message = pg_catalog.format('pg_auth cannot be installed: the encoding of this database is %s and must be UTF8', pg_catalog.getdatabaseencoding());
+    end if;
+end
+$encoding$;
+
 -- Roles are cluster-wide: a second database finds them made. Whoever could make one of them first with more power than
 -- intended would own every user, so the installation looks at each before it trusts it.
 do $roles$
@@ -12,7 +22,8 @@ begin
             ('auth_admin',    false, 'DBAs and trusted services: everything, without a session'),
             ('auth_mailer',   false, 'the process that delivers mail'),
             ('auth_owner',    true,  'owns the tables and functions of pg_auth'),
-            ('auth_door',     true,  'owns the doors of pg_auth: what happens before there is an identity')
+            ('auth_door',     true,  'owns the doors of pg_auth: what happens before there is an identity'),
+            ('auth_eraser',   true,  'owns the function of pg_auth that deletes a user''s row, and can do nothing else')
         ) as role(name, internal, purpose)
     loop
         select r.rolsuper, r.rolbypassrls, r.rolcanlogin, r.rolcreaterole,
@@ -31,6 +42,8 @@ begin
             raise exception using errcode = 'insufficient_privilege',
                 message = pg_catalog.format('pg_auth cannot be installed: the role "%s" already exists and can log in, create roles or be used by its members', wanted.name),
                 hint = 'That role owns everything in pg_auth; nobody else may be able to become it.';
+        elsif wanted.name operator(pg_catalog.=) 'auth_admin' and present.has_members then
+            raise notice 'the role auth_admin already exists: its members will administer this database too';
         end if;
     end loop;
     if not pg_catalog.pg_has_role('auth_admin', 'authenticated', 'member') then

@@ -1,0 +1,54 @@
+-- PL/pgSQL, because an exception block rolls back what a refused deletion began and can name the table that refused.
+
+-- Belongs to auth_eraser. Deleting a user follows the foreign keys of applications, and on PostgreSQL before 18 the AFTER triggers
+-- of their tables run as whoever deletes: as auth_owner they could read every hash and make anybody an administrator. auth_eraser
+-- can delete the one row that is being deleted, and nothing else; and while it does, nobody is signed in (auth_private.erasing).
+create function auth_private.erase_user(target uuid, out deleted boolean, out blocked_by text)
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    blocking_schema text;
+    blocking_table  text;
+begin
+    delete from auth.users u where u.id operator(pg_catalog.=) target;
+    deleted := found;
+    -- Deferred triggers would run at commit, when the caller is somebody again; and a deferred foreign key would refuse too late.
+    set constraints all immediate;
+exception when foreign_key_violation or restrict_violation then
+    get stacked diagnostics blocking_schema = schema_name, blocking_table = table_name;
+    deleted := false;
+    blocked_by := pg_catalog.format('%I.%I', blocking_schema, blocking_table);
+end
+$$;
+comment on function auth_private.erase_user is 'Deletes a user, or says which table''s foreign key forbids it.';
+
+-- These run as their caller, auth_owner, so the policies decide.
+
+create function auth_private.drop_role_row(role_name text) returns boolean
+    language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from auth.roles r where r.name operator(pg_catalog.=) role_name;
+    return case when found then true end;
+exception when foreign_key_violation or restrict_violation then
+    return false;
+end
+$$;
+comment on function auth_private.drop_role_row is 'Drops an application role; false when somebody holds it, null when there is none.';
+
+create function auth_private.update_email_row(target uuid, address text, verified boolean) returns boolean
+    language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    -- A new address is unverified unless said otherwise.
+    update auth.users u
+       set email = coalesce(address, u.email),
+           email_verified = coalesce(verified, u.email_verified and (address is null or address operator(pg_catalog.=) u.email)),
+           updated_at = pg_catalog.clock_timestamp()
+     where u.id operator(pg_catalog.=) target;
+    return case when found then true end;
+exception when unique_violation then
+    return false;
+end
+$$;
+comment on function auth_private.update_email_row is 'Writes over address and verification; false when somebody else has the address, null when there is no such user.';

@@ -1,0 +1,107 @@
+//! jsonb in and out. Not pgrx's type: that one panics at what it cannot read, and rounds numbers to what a float holds.
+
+use super::raise::raise;
+use crate::error::invalid;
+use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
+use pgrx::datum::{Datum, FromDatum, IntoDatum};
+use pgrx::nullable::Nullable;
+use pgrx::pgrx_sql_entity_graph::metadata::{ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin};
+use pgrx::{direct_function_call, direct_function_call_as_datum, pg_sys};
+use serde::Deserialize;
+use serde_json::Value;
+use std::ffi::{CStr, CString};
+
+/// Deepest nesting that is read. Reading recurses, and a stack that overflows takes the whole cluster down.
+const MAX_DEPTH: usize = 500;
+
+/// A jsonb.
+#[derive(Debug)]
+pub struct Json(pub Value);
+
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'[' | b'{' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn read(text: &str) -> Option<Value> {
+    if depth(text) > MAX_DEPTH {
+        return None;
+    }
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    deserializer.disable_recursion_limit();
+    Value::deserialize(&mut deserializer).ok()
+}
+
+impl FromDatum for Json {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _type: pg_sys::Oid) -> Option<Self> {
+        if is_null {
+            return None;
+        }
+        // SAFETY: the caller's promise: a jsonb. Its text is a C string in the server's memory.
+        let value = unsafe {
+            let detoasted = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+            let text = direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(detoasted.into())])?;
+            let value = text.to_str().ok().and_then(read);
+            pg_sys::pfree(text.as_ptr().cast_mut().cast());
+            value
+        };
+        Some(Json(value.unwrap_or_else(|| raise(invalid("jsonb")))))
+    }
+}
+
+impl IntoDatum for Json {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        let text = CString::new(self.0.to_string()).expect("JSON escapes NUL");
+        // SAFETY: a C string that outlives the call.
+        unsafe { direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())]) }
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::JSONBOID
+    }
+}
+
+// SAFETY: a jsonb argument is unboxed by `FromDatum`, as pgrx does for its own type.
+unsafe impl<'fcx> ArgAbi<'fcx> for Json {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { arg.unbox_arg_using_from_datum() }.expect("an argument that is not null")
+    }
+
+    unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
+        // SAFETY: the caller's promise.
+        unsafe { arg.unbox_arg_using_from_datum() }.into()
+    }
+}
+
+// SAFETY: the datum is a jsonb in the server's memory.
+unsafe impl BoxRet for Json {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        match self.into_datum() {
+            // SAFETY: the function is declared to return jsonb.
+            Some(datum) => unsafe { fcinfo.return_raw_datum(datum) },
+            None => fcinfo.return_null(),
+        }
+    }
+}
+
+// SAFETY: jsonb it is.
+unsafe impl SqlTranslatable for Json {
+    const TYPE_IDENT: &'static str = "pg_auth::Json";
+    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("jsonb"));
+    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));
+}
