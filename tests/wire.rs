@@ -18,6 +18,7 @@ mod install;
 mod lints;
 mod list_users;
 mod passwords;
+mod policies;
 mod races;
 mod readme;
 mod sign_in;
