@@ -40,7 +40,7 @@ end
 $strip$;
 
 -- The doors.
-grant create on schema auth, auth_private to auth_door, auth_eraser;
+grant create on schema auth, auth_private to auth_door, auth_eraser, auth_role_manager;
 do $doors$
 declare
     door text;
@@ -59,13 +59,27 @@ begin
 end
 $doors$;
 alter function auth_private.erase_user owner to auth_eraser;
+do $managers$
+declare
+    manager text;
+begin
+    for manager in
+        select p.oid::regprocedure::text
+          from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) p.pronamespace
+         where n.nspname operator(pg_catalog.=) 'auth'
+           and p.proname operator(pg_catalog.=) any ('{create_role,list_roles,get_role,reset_role_password,set_role_verifier,delete_role,protect_role}')
+    loop
+        execute pg_catalog.format('alter function %s owner to auth_role_manager', manager);
+    end loop;
+end
+$managers$;
 alter view auth_private.users_rendered owner to auth_door;
 alter view auth_private.user_directory owner to auth_door;
 alter view auth_private.live_sessions owner to auth_door;
-revoke create on schema auth, auth_private from auth_door, auth_eraser;
+revoke create on schema auth, auth_private from auth_door, auth_eraser, auth_role_manager;
 
-grant usage on schema auth to anon, authenticated, auth_admin, auth_door, auth_eraser;
-grant usage on schema auth_private to auth_door, auth_eraser;
+grant usage on schema auth to anon, authenticated, auth_admin, auth_door, auth_eraser, auth_role_manager;
+grant usage on schema auth_private to auth_door, auth_eraser, auth_role_manager;
 
 -- What auth_door needs and no more: it can delete no user, change no ban and read no audit log.
 grant select, insert on auth.users, auth.user_roles, auth.accounts to auth_door;
@@ -82,6 +96,10 @@ grant select on auth_private.user_directory, auth_private.live_sessions to auth_
 -- What auth_eraser needs: code of strangers runs as it.
 grant select (id), delete on auth.users to auth_eraser;
 grant execute on function auth_private.erasing to auth_eraser;
+
+-- What auth_role_manager needs: it knows its roles, who is calling, and how to say so.
+grant select, insert, update, delete on auth_private.managed_roles to auth_role_manager;
+grant execute on function auth_private.resolve_identity, auth_private.holds_any, auth_private.append_audit, auth.has_permission to auth_role_manager;
 
 -- Tables, under row-level security; no column of theirs is secret, and nobody but pg_auth writes.
 grant select on auth.users, auth.accounts, auth.sessions, auth.user_roles, auth.bans, auth.roles, auth.role_permissions, auth.audit_log to authenticated;
@@ -101,5 +119,6 @@ grant execute on function
     auth.change_password, auth.verify_password, auth.set_password, auth.set_user_password,
     auth.ban_user, auth.unban_user, auth.list_user_sessions, auth.revoke_user_session, auth.revoke_user_sessions,
     auth.impersonate_user, auth.stop_impersonating,
+    auth.create_role, auth.list_roles, auth.get_role, auth.reset_role_password, auth.set_role_verifier, auth.delete_role, auth.protect_role,
     auth.set_user_roles, auth.define_user_role, auth.drop_user_role, auth.list_user_roles, auth.list_audit_log
     to authenticated;

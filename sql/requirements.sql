@@ -17,14 +17,15 @@ declare
 begin
     for wanted in
         select * from (values
-            ('anon',          false, 'callers without identity'),
-            ('authenticated', false, 'callers with one'),
-            ('auth_admin',    false, 'DBAs and trusted services: everything, without a session'),
-            ('auth_mailer',   false, 'the process that delivers mail'),
-            ('auth_owner',    true,  'owns the tables and functions of pg_auth'),
-            ('auth_door',     true,  'owns the doors of pg_auth: what happens before there is an identity'),
-            ('auth_eraser',   true,  'owns the function of pg_auth that deletes a user''s row, and can do nothing else')
-        ) as role(name, internal, purpose)
+            ('anon',          false, false, 'callers without identity'),
+            ('authenticated', false, false, 'callers with one'),
+            ('auth_admin',    false, false, 'DBAs and trusted services: everything, without a session'),
+            ('auth_mailer',   false, false, 'the process that delivers mail'),
+            ('auth_owner',    true,  false, 'owns the tables and functions of pg_auth'),
+            ('auth_door',     true,  false, 'owns the doors of pg_auth: what happens before there is an identity'),
+            ('auth_eraser',   true,  false, 'owns the function of pg_auth that deletes a user''s row, and can do nothing else'),
+            ('auth_role_manager', true, true, 'owns the functions of pg_auth that manage database roles')
+        ) as role(name, internal, makes_roles, purpose)
     loop
         select r.rolsuper, r.rolbypassrls, r.rolcanlogin, r.rolcreaterole,
                exists (select from pg_catalog.pg_auth_members m where m.roleid operator(pg_catalog.=) r.oid) as has_members
@@ -32,13 +33,13 @@ begin
           from pg_catalog.pg_roles r
          where r.rolname operator(pg_catalog.=) wanted.name;
         if not found then
-            execute pg_catalog.format('create role %I nologin', wanted.name);
+            execute pg_catalog.format('create role %I nologin %s', wanted.name, case when wanted.makes_roles then 'createrole' else '' end);
             execute pg_catalog.format('comment on role %I is %L', wanted.name, wanted.purpose);
         elsif present.rolsuper or present.rolbypassrls then
             raise exception using errcode = 'insufficient_privilege',
                 message = pg_catalog.format('pg_auth cannot be installed: the role "%s" already exists and is a superuser or bypasses row-level security', wanted.name),
                 hint = 'Rename or drop that role, or take these attributes from it.';
-        elsif wanted.internal and (present.rolcanlogin or present.rolcreaterole or present.has_members) then
+        elsif wanted.internal and (present.rolcanlogin or present.rolcreaterole operator(pg_catalog.<>) wanted.makes_roles or present.has_members) then
             raise exception using errcode = 'insufficient_privilege',
                 message = pg_catalog.format('pg_auth cannot be installed: the role "%s" already exists and can log in, create roles or be used by its members', wanted.name),
                 hint = 'That role owns everything in pg_auth; nobody else may be able to become it.';

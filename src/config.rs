@@ -118,7 +118,14 @@ pub fn banned_user_message() -> String {
     text(&BANNED_USER_MESSAGE, c"This user is banned")
 }
 
+/// The login roles that `auth.trusted_gateways` lists.
+pub fn trusted_gateways() -> Vec<String> {
+    let list = TRUSTED_GATEWAYS.get();
+    let names = list.as_deref().map(|list| list.to_string_lossy().split(',').map(|name| name.trim().to_owned()).collect());
+    names.unwrap_or_default()
+}
+
 /// True for a login role that `auth.trusted_gateways` lists.
 pub fn is_trusted_gateway(role: &str) -> bool {
-    TRUSTED_GATEWAYS.get().is_some_and(|list| list.to_string_lossy().split(',').any(|name| name.trim() == role))
+    trusted_gateways().iter().any(|name| name == role)
 }

@@ -60,6 +60,8 @@ catalogue! {
     USER_IN_USE "23503" 409 "Other data refers to this user";
     USER_NOT_FOUND "42704" 404 "User not found";
     ROLE_NOT_FOUND "42704" 404 "Role not found";
+    ROLE_ALREADY_EXISTS "42710" 409 "A role with this name already exists";
+    ROLE_OWNS_OBJECTS "2BP01" 409 "The role owns objects, holds privileges elsewhere or is connected";
     USER_ALREADY_EXISTS "23505" 409 "A user with this email already exists";
     INVALID_EMAIL "22023" 400 "The email address is not valid";
     PASSWORD_TOO_SHORT "22023" 400 "The password is too short";

@@ -72,14 +72,14 @@ fn what_takes_a_secret_cannot_be_called_with_get() {
 #[test]
 fn every_function_belongs_to_the_owner_or_is_a_door() {
     none(&format!(
-        "select p.oid::regprocedure::text {OURS} and pg_get_userbyid(p.proowner) not in ('auth_owner', 'auth_door', 'auth_eraser')"
+        "select p.oid::regprocedure::text {OURS} and pg_get_userbyid(p.proowner) not in ('auth_owner', 'auth_door', 'auth_eraser', 'auth_role_manager')"
     ));
     let doors: Vec<String> = Database::new().dba().column("select p.proname::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and pg_get_userbyid(p.proowner) = 'auth_door' order by 1");
     assert_eq!(doors, ["actor_id", "current_user_roles", "has_permission", "has_permissions", "session_id", "uid", "use_session"]);
     // Nobody but the owner calls what is private.
     none(
         "select p.oid::regprocedure::text from pg_proc p, aclexplode(p.proacl) a where p.pronamespace = 'auth_private'::regnamespace
-            and pg_get_userbyid(a.grantee) not in ('auth_owner', 'auth_door', 'auth_eraser')",
+            and pg_get_userbyid(a.grantee) not in ('auth_owner', 'auth_door', 'auth_eraser', 'auth_role_manager')",
     );
 }
 
@@ -181,7 +181,7 @@ fn the_roles_have_no_power_of_their_own() {
     none("select rolname::text from pg_roles where rolname in ('anon', 'authenticated', 'auth_admin', 'auth_mailer', 'auth_owner', 'auth_door', 'auth_eraser')
             and (rolsuper or rolbypassrls or rolcreaterole or rolcreatedb or rolreplication or rolcanlogin)");
     none(
-        "select m.member::regrole::text from pg_auth_members m where m.roleid in ('auth_owner'::regrole, 'auth_door'::regrole, 'auth_eraser'::regrole)",
+        "select m.member::regrole::text from pg_auth_members m where m.roleid in ('auth_owner'::regrole, 'auth_door'::regrole, 'auth_eraser'::regrole, 'auth_role_manager'::regrole)",
     );
 }
 

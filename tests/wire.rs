@@ -12,6 +12,7 @@ mod audit;
 mod authority;
 mod bans;
 mod clients;
+mod database_roles;
 mod identity;
 mod impersonation;
 mod install;

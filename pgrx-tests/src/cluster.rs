@@ -15,6 +15,13 @@ pub struct Cluster {
     pub port: u16,
 }
 
+/// The roles that we make ourselves come in through the socket, to which the directory gives nobody else a way; every other one, and
+/// every connection over TCP, needs its password.
+const ACCESS: &str = "local all postgres,app,service,plain trust
+local all all scram-sha-256
+host all all 127.0.0.1/32 scram-sha-256
+";
+
 /// The user and group as whom the server runs; none where we are unprivileged already.
 fn unprivileged() -> Option<(u32, u32)> {
     // SAFETY: reads our own uid.
@@ -91,6 +98,7 @@ impl Cluster {
         let mut conf = fs::read_to_string(data.join("postgresql.conf")).expect("postgresql.conf");
         conf.push_str(&text);
         fs::write(data.join("postgresql.conf"), conf).expect("postgresql.conf");
+        fs::write(data.join("pg_hba.conf"), ACCESS).expect("pg_hba.conf");
         cluster.control("start");
         cluster
     }

@@ -95,6 +95,26 @@ impl Database {
         self.connect("service")
     }
 
+    /// Whether a role can log in over TCP with this password.
+    pub fn logs_in(&self, role: &str, password: &str) -> bool {
+        let mut config = postgres::Config::new();
+        config.host("127.0.0.1").port(self.cluster.port).user(role).password(password).dbname(&self.name);
+        match config.connect(postgres::NoTls) {
+            Ok(client) => {
+                drop(client);
+                // Gone is who the server no longer knows.
+                let mut dba = self.dba();
+                while dba.one::<i64>(&format!("select count(*) from pg_stat_activity where usename = $role${role}$role$")) > 0 {}
+                true
+            }
+            Err(error) => {
+                let code = error.code().map(|code| code.code().to_owned());
+                assert!(code.is_some_and(|code| code.starts_with("28")), "{role}: {error:?}");
+                false
+            }
+        }
+    }
+
     /// A user who has signed up, on a connection of their own that holds their session.
     pub fn user(&self, name: &str) -> Actor {
         let mut anybody = self.app();

@@ -2,6 +2,7 @@
 
 mod audit;
 mod bans;
+mod database_roles;
 mod identity;
 mod impersonation;
 mod passwords;

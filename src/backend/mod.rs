@@ -3,6 +3,7 @@
 pub mod identity;
 pub mod json;
 pub mod raise;
+pub mod roles;
 pub mod spi;
 pub mod state;
 

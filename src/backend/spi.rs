@@ -19,6 +19,8 @@ pub enum Mode {
     Read,
     /// The newest at READ COMMITTED, our own changes included; it may write.
     Write,
+    /// The newest at every isolation level. Only to read.
+    Latest,
 }
 
 /// A row of a result.
@@ -50,7 +52,18 @@ pub fn query<T>(mode: Mode, sql: &'static str, arguments: &[DatumWithOid], row: 
         let plan = PLANS.with_borrow(|plans| plans.get(sql).copied()).unwrap_or_else(|| keep(sql, arguments));
         let (mut values, nulls) = split(arguments);
         // SAFETY: the plan was prepared for arguments of these types.
-        let status = unsafe { pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr().cast(), mode == Mode::Read, 0) };
+        let status = unsafe {
+            if mode == Mode::Latest {
+                // What we have changed ourselves is to be seen too. An error ends the transaction, and the snapshot with it.
+                pg_sys::CommandCounterIncrement();
+                pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+            }
+            let status = pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr().cast(), mode != Mode::Write, 0);
+            if mode == Mode::Latest {
+                pg_sys::PopActiveSnapshot();
+            }
+            status
+        };
         rows(status, row)
     })
 }

@@ -5,6 +5,7 @@ pub mod email;
 pub mod password;
 pub mod permission;
 pub mod profile;
+pub mod role_name;
 pub mod token;
 pub mod user_field;
 pub mod user_patch;

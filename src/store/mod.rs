@@ -7,6 +7,7 @@ pub mod attempts;
 pub mod audit;
 pub mod bans;
 pub mod callers;
+pub mod database_roles;
 pub mod passwords;
 pub mod sessions;
 pub mod user_list;

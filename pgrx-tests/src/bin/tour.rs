@@ -122,6 +122,20 @@ fn main() -> ExitCode {
     ] {
         show(&mut plain, statement);
     }
+    println!("==> the administrator manages roles of the database itself");
+    let role = root.json("select auth.create_role('reporting')");
+    println!("app=> select auth.create_role('reporting');\n      {}\n", hidden(&role));
+    log_in(&cluster, "its password", &role);
+    let reset = root.json("select auth.reset_role_password('reporting')");
+    println!("app=> select auth.reset_role_password('reporting');\n      {}\n", hidden(&reset));
+    log_in(&cluster, "the old password", &role);
+    log_in(&cluster, "the new password", &reset);
+    show(&mut dba, "create table public.reports (); alter table public.reports owner to reporting");
+    show(&mut root, "select auth.delete_role('reporting')");
+    show(&mut dba, "drop table public.reports");
+    show(&mut root, "select auth.delete_role('reporting')");
+    show(&mut root, "select auth.reset_role_password('postgres')");
+
     let port = cluster.port;
     let socket = cluster.detach();
     println!("The cluster goes on running; `make stop` stops it. Its superuser, and the application's role:");
@@ -133,6 +147,32 @@ fn main() -> ExitCode {
 
 fn connect(cluster: &Cluster, role: &str, database: &str) -> Client {
     Config::new().host_path(cluster.socket()).port(cluster.port).user(role).dbname(database).connect(NoTls).expect("a connection")
+}
+
+/// A result without its password.
+fn hidden(result: &serde_json::Value) -> String {
+    let mut shown = result.clone();
+    shown["role"]["password"] = "…".into();
+    shown.to_string()
+}
+
+/// Logs in as the role with the password that a result carries, and says how that went.
+fn log_in(cluster: &Cluster, which: &str, result: &serde_json::Value) {
+    let password = result["role"]["password"].as_str().expect("a password");
+    let mut config = Config::new();
+    config.host_path(cluster.socket()).port(cluster.port).user("reporting").password(password).dbname("app");
+    match config.connect(NoTls) {
+        Ok(client) => {
+            let _ = client.close();
+            // The server says goodbye in its own time; a role that is connected is not deleted.
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            println!("      psql -U reporting with {which}: connected\n");
+        }
+        Err(error) => println!(
+            "      psql -U reporting with {which}: {}\n",
+            error.as_db_error().map_or(error.to_string(), |e| e.message().to_owned())
+        ),
+    }
 }
 
 /// Prints a statement, its result or refusal, and its time.
