@@ -22,6 +22,7 @@ mod passwords;
 mod policies;
 mod races;
 mod readme;
+mod role_passwords;
 mod sign_in;
 mod strangers;
 mod user_roles;

@@ -6,7 +6,7 @@ use argon2::{Algorithm, Argon2, CustomizedPasswordHasher, Params, PasswordHash, 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use icu_normalizer::ComposingNormalizerBorrowed as Normalizer;
 
-/// The 19,640 commonest passwords, one a line: the list of Django's CommonPasswordValidator (BSD licence).
+/// The 19,640 commonest passwords, one a line: the list of Django's CommonPasswordValidator; see docs/third-party.md.
 const COMMON: &str = include_str!("common_passwords.txt");
 
 /// What a stored hash may cost at most. It is data: without a bound, a row that asks for 4 TiB is a denial of service.
