@@ -40,7 +40,7 @@ end
 $strip$;
 
 -- The doors.
-grant create on schema auth, auth_private to auth_door, auth_eraser, auth_role_manager;
+grant create on schema auth, auth_private to auth_door, auth_role_manager;
 do $doors$
 declare
     door text;
@@ -58,7 +58,6 @@ begin
     end loop;
 end
 $doors$;
-alter function auth_private.erase_user owner to auth_eraser;
 do $managers$
 declare
     manager text;
@@ -76,7 +75,7 @@ $managers$;
 alter view auth_private.users_rendered owner to auth_door;
 alter view auth_private.user_directory owner to auth_door;
 alter view auth_private.live_sessions owner to auth_door;
-revoke create on schema auth, auth_private from auth_door, auth_eraser, auth_role_manager;
+revoke create on schema auth, auth_private from auth_door, auth_role_manager;
 
 grant usage on schema auth to anon, authenticated, auth_admin, auth_door, auth_eraser, auth_role_manager;
 grant usage on schema auth_private to auth_door, auth_eraser, auth_role_manager;
@@ -95,7 +94,7 @@ grant select on auth_private.user_directory, auth_private.live_sessions to auth_
 
 -- What auth_eraser needs: code of strangers runs as it.
 grant select (id), delete on auth.users to auth_eraser;
-grant execute on function auth_private.erasing to auth_eraser;
+grant execute on function auth_private.erasing, auth_private.erase_user to auth_eraser;
 
 -- What auth_role_manager needs: it knows its roles, who is calling, and how to say so.
 grant select, insert, update, delete on auth_private.managed_roles to auth_role_manager;

@@ -84,6 +84,7 @@ fn names_are_checked_before_postgresql_would_cut_them() {
     for name in ["repeat('x', 64)", "repeat('ä', 32)", "'pg_x'", "'public'", "'none'", "''", "'auth_x'", "'anon'", "'authenticated'"] {
         root.is_refused(&format!("select auth.create_role({name})"), "22023", "INVALID_ARGUMENT: role_name");
     }
+    root.is_refused("select auth.create_role('authenticator')", "22023", "INVALID_ARGUMENT: role_name");
     root.is_refused("select auth.create_role(null)", "22004", "MISSING_ARGUMENT: role_name");
     let odd = fresh("Ünusual \"quoted\" name; drop role app; -- $1 %I \\ 😀");
     let password = created(&mut root, &odd.replace('\'', "''"));
@@ -243,6 +244,51 @@ fn deletion_refuses_with_a_report_of_what_is_owned() {
 }
 
 #[test]
+fn what_a_role_gave_to_others_or_holds_on_another_database_keeps_it() {
+    let (db, other) = (Database::new(), Database::new());
+    let (mut root, mut dba, name) = (db.admin("Root"), db.dba(), fresh("giver"));
+    created(&mut root, &name);
+    dba.run(&format!("create table public.k (); grant select on public.k to {name} with grant option; grant {name} to postgres; set role {name}; grant select on public.k to service; reset role; revoke {name} from postgres"));
+    assert_eq!(root.refused(&format!("select auth.delete_role('{name}')")).detail, "ROLE_OWNS_OBJECTS: gave privileges on table public.k");
+    assert!(dba.one::<bool>("select has_table_privilege('service', 'public.k', 'select')"));
+    dba.run(&format!("revoke select on public.k from {name} cascade; grant connect on database {} to {name}", other.name));
+    assert_eq!(
+        root.refused(&format!("select auth.delete_role('{name}')")).detail,
+        format!("ROLE_OWNS_OBJECTS: privileges on database {}", other.name)
+    );
+    dba.run(&format!("revoke connect on database {} from {name}", other.name));
+    // Seen once, and again.
+    root.run(&format!("begin; select count(*) from pg_stat_activity where usename = '{name}'; select auth.delete_role('{name}'); commit"));
+}
+
+#[test]
+fn a_copy_of_the_database_manages_none_of_its_roles() {
+    let db = Database::new();
+    let name = fresh("copied");
+    db.service().run(&format!("select auth.create_role('{name}')"));
+    let copy = db.copy();
+    copy.service().is_refused(&format!("select auth.reset_role_password('{name}')"), "42501", &format!("PROTECTED_ROLE: {name}"));
+    assert_eq!(copy.service().one::<i64>("select count(*) from auth.list_roles()"), 0);
+    copy.service().run(&format!("select auth.protect_role('{name}'); select auth.protect_role('{name}', false)"));
+    db.service().run(&format!("select auth.reset_role_password('{name}'); select auth.delete_role('{name}')"));
+}
+
+#[test]
+fn an_old_snapshot_is_told_to_try_again() {
+    let db = Database::new();
+    let (mut old, mut new, name) = (db.service(), db.service(), fresh("newer"));
+    old.run("begin isolation level repeatable read; select 1 from auth.users");
+    created(&mut new, &name);
+    for call in ["protect_role", "reset_role_password", "delete_role"] {
+        old.run("savepoint s");
+        assert_eq!(old.refused(&format!("select auth.{call}('{name}')")).sqlstate, "40001", "{call}");
+        old.run("rollback to s");
+    }
+    old.run("commit");
+    old.run(&format!("select auth.get_role('{name}'); select auth.delete_role('{name}')"));
+}
+
+#[test]
 fn a_privilege_given_by_somebody_else_is_named() {
     let db = Database::new();
     let (mut root, mut dba, name) = (db.admin("Root"), db.dba(), fresh("granted"));
@@ -287,14 +333,14 @@ fn each_function_needs_its_permission() {
         "create role x",
         "alter role app superuser",
         "select * from auth_private.managed_roles",
-        "insert into auth_private.managed_roles values (10, true)",
+        "insert into auth_private.managed_roles values (10, (select oid from pg_database where datname = current_database()), true)",
     ] {
         assert_eq!(plain.refused(statement).sqlstate, "42501", "{statement}");
     }
     // What remains without the check: the row that says who may, under its policy.
     let mut manager = db.dba();
     manager.run(&format!(
-        "select auth.use_session('{}', false); insert into auth_private.managed_roles values (10, true); set role auth_role_manager",
+        "select auth.use_session('{}', false); insert into auth_private.managed_roles values (10, (select oid from pg_database where datname = current_database()), true); set role auth_role_manager",
         plain.token
     ));
     for statement in [
@@ -304,7 +350,7 @@ fn each_function_needs_its_permission() {
     ] {
         assert!(manager.client.query(statement, &[]).unwrap().is_empty(), "{statement}");
     }
-    assert_eq!(manager.refused("insert into auth_private.managed_roles values (11, true)").sqlstate, "42501");
+    assert_eq!(manager.refused("insert into auth_private.managed_roles values (11, 1, true)").sqlstate, "42501");
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn users_see_and_end_their_own_sessions_only() {
     db.signed_in("Ann");
     assert_eq!(ann.one::<i32>("select auth.revoke_sessions()"), 2);
     assert!(!ann.is_signed_in() && bob.is_signed_in());
-    ann.is_refused("select auth.revoke_sessions()", "28000", "NOT_SIGNED_IN");
+    ann.is_refused("select auth.revoke_sessions()", "28000", "INVALID_SESSION");
     phone.is_refused("select auth.revoke_session(null)", "28000", "INVALID_SESSION");
     bob.is_refused("select auth.revoke_session(null)", "22004", "MISSING_ARGUMENT: session_id");
 }

@@ -117,6 +117,126 @@ fn triggers_that_follow_a_deletion_run_as_nobody() {
     }
 }
 
+/// What would run later, when whoever deletes is somebody again, or as the role that deletes: none of it is left.
+#[test]
+fn nothing_that_a_deletion_lets_in_stays() {
+    let (db, _, mallory) = arranged();
+    let (victim, other, mut root) = (db.user("Victim"), db.user("Other"), db.admin("Root"));
+    db.dba().run(&format!(
+        "set role app;
+         create function shop.late() returns boolean language plpgsql as $$
+         begin
+             insert into shop.log values ('late ' || current_user || ' ' || auth.has_permission('user:ban'));
+             begin perform shop.rise(); exception when others then null; end;
+             begin execute 'alter role app superuser'; exception when others then null; end;
+             return true;
+         end $$;
+         grant execute on function shop.late() to public;
+         create table shop.q (n int); grant insert on shop.q to public;
+         create function shop.on_q() returns trigger language plpgsql as $$ begin perform shop.late(); return null; end $$;
+         create constraint trigger q after insert on shop.q deferrable initially deferred for each row execute function shop.on_q();
+         create table shop.t (id uuid references auth.users on delete cascade);
+         create function shop.on_t() returns trigger language plpgsql as $$
+         declare attempt text;
+         begin
+             foreach attempt in array array[
+                 'alter function auth_private.erase_user(uuid) security definer', 'alter function auth_private.erase_user(uuid) owner to app',
+                 'set constraints shop.q deferred', 'insert into shop.q values (1)',
+                 'declare c cursor with hold for select shop.late()', 'prepare s1 as select shop.late()', 'create temp view users as select 1',
+                 'set search_path = shop, pg_catalog', 'set role app', 'reset all', 'listen x']
+             loop
+                 begin execute attempt; exception when others then null; end;
+             end loop;
+             return null;
+         end $$;
+         create trigger t after delete on shop.t for each row execute function shop.on_t();
+         insert into shop.t values ('{}'), ('{}')",
+        victim.id, other.id
+    ));
+    root.run("set application_name = 'mine'");
+    assert!(root.one::<bool>(&format!("select auth.delete_user('{}')", victim.id)));
+    assert!(root.is_signed_in() && root.one::<String>("show search_path") != "shop, pg_catalog");
+    assert_eq!(root.one::<String>("show application_name"), "mine", "what was reset within is as before");
+    let mut dba = db.dba();
+    assert!(dba.one::<bool>(&format!("select auth.delete_user('{}')", other.id)));
+    for actor in [&mut root, &mut dba] {
+        assert_eq!(actor.one::<i64>("select (select count(*) from pg_cursors where name = 'c') + (select count(*) from pg_prepared_statements where name = 's1')"), 0);
+    }
+    assert!(!dba.one::<bool>("select prosecdef from pg_proc where proname = 'erase_user'"));
+    assert!(!dba.one::<bool>("select rolsuper from pg_roles where rolname = 'app'"));
+    assert_eq!(
+        dba.one::<i64>("select count(*) from pg_class where relowner = 'auth_eraser'::regrole")
+            + dba.one::<i64>("select count(*) from pg_proc where proowner = 'auth_eraser'::regrole"),
+        0
+    );
+    let late: Vec<String> = dba.column("select found from shop.log where found like 'late%'");
+    assert!(late.iter().all(|line| line.ends_with(" false") || line.ends_with(" f")), "{late:?}");
+    nothing_happened(&db, mallory);
+}
+
+#[test]
+fn parallel_workers_of_a_trigger_know_nobody_either() {
+    let (db, _, _) = arranged();
+    let (victim, other, mut root) = (db.user("Victim"), db.user("Other"), db.admin("Root"));
+    db.dba().run(&format!(
+        "set role app;
+         create table shop.big as select generate_series(1, 20000) x;
+         create function shop.leak(int) returns text language plpgsql stable parallel safe as $$
+         begin return coalesce(auth.uid()::text, 'nobody') || ' ' || auth.has_permission('user:ban') || ' ' || (select count(*) from auth.users); end $$;
+         create function shop.in_parallel() returns void language plpgsql security definer as $$
+         declare leaked text; plan text;
+         begin
+             set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0; set local min_parallel_table_scan_size = 0;
+             set local parallel_leader_participation = off; set local max_parallel_workers_per_gather = 2;
+             execute 'select max(l) from (select shop.leak(x) l from shop.big where x <= 3 offset 0) s' into leaked;
+             insert into shop.log values (leaked);
+         end $$;
+         create table shop.t (id uuid references auth.users on delete cascade);
+         create function shop.on_t() returns trigger language plpgsql as $$ begin perform shop.in_parallel(); return null; end $$;
+         grant execute on all functions in schema shop to public;
+         create trigger t after delete on shop.t for each row execute function shop.on_t();
+         insert into shop.t values ('{}'), ('{}'); reset role; analyze shop.big",
+        victim.id, other.id
+    ));
+    root.run(&format!("select auth.delete_user('{}')", victim.id));
+    db.dba().run(&format!("select auth.delete_user('{}')", other.id));
+    assert_eq!(db.dba().column::<String>("select found from shop.log"), ["nobody false 0", "nobody false 0"]);
+}
+
+#[test]
+fn a_session_goes_on_deciding_after_a_trigger_reset_everything() {
+    let (db, _, _) = arranged();
+    let (low, own) = (db.user("Low"), db.user("Own"));
+    db.dba().run(&format!(
+        "create table shop.t (id uuid references auth.users on delete cascade);
+         create function shop.on_t() returns trigger language plpgsql as $$ begin execute 'reset all'; return null; end $$;
+         grant execute on all functions in schema shop to public;
+         create trigger t after delete on shop.t for each row execute function shop.on_t();
+         insert into shop.t values ('{}')",
+        own.id
+    ));
+    let mut service = db.service();
+    service.run(&format!(
+        "select auth.use_session('{}', false); begin; select auth.use_session('{}', true); select auth.delete_user('{}'); commit",
+        low.token, own.token, own.id
+    ));
+    assert_eq!(service.one::<Option<Uuid>>("select auth.uid()"), Some(low.id));
+    assert!(!service.one::<bool>("select auth.has_permission('user:ban')"));
+}
+
+#[test]
+fn what_the_caller_put_off_happens_as_the_caller_before_a_deletion() {
+    let (db, _, _) = arranged();
+    let (ann, mut root) = (db.user("Ann"), db.admin("Root"));
+    db.dba().run(
+        "create table public.parents (id int primary key); grant all on public.parents to app;
+         create table public.children (id int references public.parents deferrable initially deferred); grant all on public.children to app",
+    );
+    root.run("begin; insert into public.children values (1); insert into public.parents values (1)");
+    assert!(root.one::<bool>(&format!("select auth.delete_user('{}')", ann.id)));
+    root.run("commit");
+}
+
 #[test]
 fn a_deferred_foreign_key_forbids_at_once() {
     let (db, _, _) = arranged();

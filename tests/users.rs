@@ -176,6 +176,10 @@ fn attributes_are_merged_at_the_top_level() {
     ann.is_refused(&format!("select auth.update_user_attributes('{}', '{{}}')", bob.id), "42501", "PERMISSION_DENIED: user:update");
     ann.is_refused(&format!("select auth.update_user_attributes('{id}', null)"), "22004", "MISSING_ARGUMENT: attributes");
     ann.is_refused(&format!("select auth.update_user_attributes('{id}', '[]')"), "22023", "INVALID_ARGUMENT: attributes");
+    for number in [r#"{"b": {"$serde_json::private::Number": "1e999999"}}"#, r#"{"a": {"$serde_json::private::Number": "12"}}"#] {
+        assert_eq!(ann.refused(&format!("select auth.update_user_attributes('{id}', '{number}')")).code(), "INVALID_ARGUMENT");
+        assert_eq!(db.dba().refused(&format!("update auth.users set attributes = '{number}' where id = '{id}'")).sqlstate, "23514");
+    }
     for too_much in ["(repeat('{\"a\":', 40) || '1' || repeat('}', 40))::jsonb", "(repeat('[', 3000) || repeat(']', 3000))::jsonb"] {
         assert_eq!(ann.refused(&format!("select auth.update_user_attributes('{id}', {too_much})")).code(), "INVALID_ARGUMENT");
     }

@@ -68,6 +68,11 @@ impl Database {
         Self::from_template("template0")
     }
 
+    /// A copy of this database. Nobody may be connected to it.
+    pub fn copy(&self) -> Self {
+        Self::from_template(&self.name)
+    }
+
     fn from_template(template: &str) -> Self {
         let cluster = Self::cluster();
         let name = format!("test_{}", NUMBER.fetch_add(1, Ordering::Relaxed));

@@ -16,7 +16,7 @@ Permission: database-role:list. Errors: NOT_SIGNED_IN, INVALID_SESSION, PERMISSI
 
 create function auth.get_role(role_name text)
     returns jsonb
-    language c stable parallel restricted security definer set search_path = pg_catalog, pg_temp
+    language c stable parallel unsafe security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'get_role_wrapper';
 comment on function auth.get_role(text) is 'One of these database roles: {"role": {name, protected, can_login, created_at, updated_at}} (Neon''s getProjectBranchRole).
 Permission: database-role:get. Errors: NOT_SIGNED_IN, INVALID_SESSION, PERMISSION_DENIED, MISSING_ARGUMENT, INVALID_ARGUMENT, ROLE_NOT_FOUND.';

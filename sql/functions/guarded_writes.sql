@@ -1,10 +1,11 @@
 -- PL/pgSQL, because an exception block rolls back what a refused deletion began and can name the table that refused.
 
--- Belongs to auth_eraser. Deleting a user follows the foreign keys of applications, and on PostgreSQL before 18 the AFTER triggers
--- of their tables run as whoever deletes: as auth_owner they could read every hash and make anybody an administrator. auth_eraser
--- can delete the one row that is being deleted, and nothing else; and while it does, nobody is signed in (auth_private.erasing).
+-- Runs as auth_eraser, whom delete_user becomes for this one call. Deleting a user follows the foreign keys of applications, and on
+-- PostgreSQL before 18 the AFTER triggers of their tables run as whoever deletes: as auth_owner they could read every hash and make
+-- anybody an administrator. auth_eraser can delete the one row that is being deleted; it owns nothing, not even this function, for
+-- who owns a function can alter it; and while it deletes, nobody is signed in and nothing can be put off to a later moment.
 create function auth_private.erase_user(target uuid, out deleted boolean, out blocked_by text)
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+    language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
     blocking_schema text;
@@ -12,12 +13,16 @@ declare
 begin
     delete from auth.users u where u.id operator(pg_catalog.=) target;
     deleted := found;
-    -- Deferred triggers would run at commit, when the caller is somebody again; and a deferred foreign key would refuse too late.
-    set constraints all immediate;
-exception when foreign_key_violation or restrict_violation then
-    get stacked diagnostics blocking_schema = schema_name, blocking_table = table_name;
-    deleted := false;
-    blocked_by := pg_catalog.format('%I.%I', blocking_schema, blocking_table);
+exception
+    when foreign_key_violation or restrict_violation then
+        get stacked diagnostics blocking_schema = schema_name, blocking_table = table_name;
+        deleted := false;
+        blocked_by := case when blocking_table operator(pg_catalog.<>) '' then pg_catalog.format('%I.%I', blocking_schema, blocking_table)
+                           else 'a trigger' end;
+    -- Something tried to outlive the deletion, or to do what nobody may.
+    when insufficient_privilege then
+        deleted := false;
+        blocked_by := 'a trigger';
 end
 $$;
 comment on function auth_private.erase_user is 'Deletes a user, or says which table''s foreign key forbids it.';

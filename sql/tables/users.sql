@@ -14,7 +14,8 @@ create table auth.users (
     constraint users_email_check      check (pg_catalog.octet_length(email) between 3 and 254),
     constraint users_name_check       check (pg_catalog.char_length(name) <= 255),
     constraint users_image_check      check (pg_catalog.char_length(image) <= 2048),
-    constraint users_attributes_check check (pg_catalog.jsonb_typeof(attributes) operator(pg_catalog.=) 'object' and pg_catalog.octet_length(attributes::text) <= 65536)
+    -- The last: what our reader of JSON would take for something else; see src/backend/json.rs.
+    constraint users_attributes_check check (pg_catalog.jsonb_typeof(attributes) operator(pg_catalog.=) 'object' and pg_catalog.octet_length(attributes::text) <= 65536 and attributes::text not like '%$serde\_json::private::%')
 );
 comment on table auth.users is 'The users. A user reads the own row, holders of user:list or user:get read all; only the functions of schema auth write. Applications may reference auth.users(id).';
 comment on column auth.users.email is 'Canonical: NFC, ASCII letters lower-cased, the domain as IDNA A-label. Mail always goes to this address.';

@@ -1,7 +1,7 @@
 //! Database roles. These functions belong to auth_role_manager.
 
 use crate::backend::json::Json;
-use crate::backend::raise::run;
+use crate::backend::raise::{could_not_serialize, run};
 use crate::backend::{roles, state};
 use crate::caller::{self, Caller, Record};
 use crate::config;
@@ -21,6 +21,10 @@ fn create_role(role_name: Option<String>, can_login: Option<bool>) -> Json {
         let caller = caller::administrator("database-role:create")?;
         let name = required(role_name, "role_name")?;
         role_name::new(&name)?;
+        // Whoever logs in as a gateway is believed; making one is not for whoever may make roles.
+        if config::is_trusted_gateway(&name) {
+            return Err(Error::about(Code::INVALID_ARGUMENT, "role_name"));
+        }
         roles::lock_creation();
         if roles::find(&name).is_some() {
             return Err(Code::ROLE_ALREADY_EXISTS.into());
@@ -111,7 +115,7 @@ fn delete_role(role_name: Option<String>) -> Option<Json> {
         let role = manageable(oid)?;
         refuse_obstacles(oid, false)?;
         if !database_roles::forget(oid) {
-            return Err(Error::about(Code::PROTECTED_ROLE, name));
+            could_not_serialize();
         }
         roles::revoke_privileges(oid);
         refuse_obstacles(oid, true)?;
@@ -130,11 +134,13 @@ fn protect_role(role_name: Option<String>, protected: Option<bool>) -> Json {
         role_name::existing(&name)?;
         let protected = protected.unwrap_or(true);
         let oid = locked(&name, roles::lock_change).ok_or(Code::ROLE_NOT_FOUND)?;
+        database_roles::reconcile();
         let mut role = found(oid)?;
         match &role.managed {
             None if protected => database_roles::insert(oid, false, true),
             None => return Err(Code::ROLE_NOT_FOUND.into()),
-            Some(_) => database_roles::protect(oid, protected),
+            Some(_) if !database_roles::protect(oid, protected) => could_not_serialize(),
+            Some(_) => {}
         }
         record(&caller, "protect_role", &name).with("protected", protected).ok();
         role = found(oid)?;
@@ -146,7 +152,7 @@ fn protect_role(role_name: Option<String>, protected: Option<bool>) -> Json {
     })
 }
 
-/// Sets another verifier, after the row that says who may: without it the policy has refused.
+/// Sets another verifier, after the row that says who may: where the policy or an older snapshot does not show it, nothing happens.
 fn change_verifier(name: &str, verifier: impl FnOnce() -> String) -> Result<DatabaseRole> {
     let oid = locked(name, roles::lock_change).ok_or(Code::ROLE_NOT_FOUND)?;
     let role = manageable(oid)?;
@@ -154,7 +160,7 @@ fn change_verifier(name: &str, verifier: impl FnOnce() -> String) -> Result<Data
         return Err(Error::about(Code::INVALID_ARGUMENT, "role_name"));
     }
     if !database_roles::touch(oid) {
-        return Err(Error::about(Code::PROTECTED_ROLE, name));
+        could_not_serialize();
     }
     roles::set_verifier(name, &verifier());
     found(oid)

@@ -24,6 +24,8 @@ fn change_password(current_password: Option<String>, new_password: Option<String
         let Some(known) = prove(&person, &current, "change_password")? else { return Ok(wrong_password()) };
         let hash = hash_password(&new)?;
         if !passwords::change(user, &known.hash, &hash) {
+            // Meanwhile the session has ended, or the password was changed.
+            caller::latest().identified()?;
             return Ok(wrong_password());
         }
         let (session, limited) = (person.session.id, person.session.limited);

@@ -130,7 +130,7 @@ fn sign_out() -> bool {
         let caller = Caller::User(caller::signed_in()?);
         let record = Record::of(&caller, "sign_out").to(caller.user());
         let ended = caller.person().is_some_and(|person| sessions::end(person.session.id, person.session.user));
-        identity::set(None);
+        identity::leave();
         record.ok();
         Ok(ended)
     })
@@ -196,10 +196,8 @@ fn revoke_own(action: &'static str, keep_current: bool) -> Result<i32> {
     let kept = keep_current.then_some(session);
     let ended = sessions::count_live(user, kept);
     sessions::end_all(user, false);
-    match kept {
-        Some(session) if !sessions::keep(session) => return Err(Code::INVALID_SESSION.into()),
-        Some(_) => {}
-        None => identity::set(None),
+    if kept.is_some_and(|session| !sessions::keep(session)) {
+        return Err(Code::INVALID_SESSION.into());
     }
     record.with("sessions", ended).ok();
     Ok(ended)

@@ -1,6 +1,5 @@
 //! Users: reading, creating, changing, deleting.
 
-use crate::backend::identity;
 use crate::backend::json::Json;
 use crate::backend::raise::run;
 use crate::caller::{self, Caller, Record, hash_password};
@@ -169,9 +168,6 @@ fn delete_user(user_id: Option<Uuid>) -> bool {
             (true, None) => {}
         }
         record.with("before", before.map_or(Value::Null, |user| json!({"email": user["email"], "roles": user["roles"]}))).ok();
-        if oneself {
-            identity::set(None);
-        }
         Ok(true)
     })
 }

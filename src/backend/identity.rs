@@ -96,6 +96,13 @@ pub fn set(identity: Option<Identity>) {
     }
 }
 
+/// Leaves the session in use, and none that lies beneath it: one of the connection beneath one of the transaction.
+pub fn leave() {
+    if let Some(Identity { scope, .. }) = get() {
+        write(c"", scope);
+    }
+}
+
 fn write(value: &CStr, scope: Scope) {
     let action = match scope {
         Scope::Transaction => pg_sys::GucAction::GUC_ACTION_LOCAL,

@@ -37,7 +37,8 @@ fn depth(text: &str) -> usize {
 }
 
 fn read(text: &str) -> Option<Value> {
-    if depth(text) > MAX_DEPTH {
+    // With serde's arbitrary precision an object of this key is a number: data would change in silence.
+    if depth(text) > MAX_DEPTH || text.contains("$serde_json::private::") {
         return None;
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);

@@ -48,6 +48,11 @@ pub fn raise(error: Error) -> ! {
     unreachable!("an ERROR does not return")
 }
 
+/// The server's own refusal where a transaction's snapshot is older than what it is to change.
+pub fn could_not_serialize() -> ! {
+    pgrx::ereport!(ERROR, pgrx::PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, "could not serialize access due to concurrent update");
+}
+
 fn render(error: &Error) -> (c_int, String, String) {
     let entry = error.code.entry();
     if state::request_method().is_none() || !config::is_trusted_gateway(&state::session_user()) {

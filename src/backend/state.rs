@@ -40,7 +40,9 @@ pub fn erasing() -> Option<Uuid> {
     ERASING.get()
 }
 
-/// Runs the deletion of a user's row. Reset also when an error unwinds.
+/// Runs the deletion of a user's row as auth_eraser, which owns nothing, in a security-restricted operation: the server then refuses
+/// whatever would outlive it (deferred triggers, cursors held past the end, prepared statements, temporary tables), also in parallel
+/// workers; and what was SET or RESET within is undone.
 pub fn while_erasing<T>(user: Uuid, deletion: impl FnOnce() -> T) -> T {
     struct Reset;
     impl Drop for Reset {
@@ -50,7 +52,35 @@ pub fn while_erasing<T>(user: Uuid, deletion: impl FnOnce() -> T) -> T {
     }
     ERASING.set(Some(user));
     let _reset = Reset;
-    deletion()
+    // SAFETY: user, context and settings are set back below; an error in between ends the transaction or the subtransaction, which
+    // sets them back too.
+    unsafe {
+        let eraser = pg_sys::get_role_oid(c"auth_eraser".as_ptr(), false);
+        let settings = pg_sys::NewGUCNestLevel();
+        let outcome = as_user(eraser, pg_sys::SECURITY_RESTRICTED_OPERATION, deletion);
+        pg_sys::AtEOXact_GUC(false, settings);
+        outcome
+    }
+}
+
+/// Runs something as the role in effect outside any function.
+pub fn as_outer_user<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: that role exists.
+    unsafe { as_user(pg_sys::GetOuterUserId(), 0, body) }
+}
+
+/// # Safety
+/// The role must exist.
+unsafe fn as_user<T>(role: pg_sys::Oid, restriction: u32, body: impl FnOnce() -> T) -> T {
+    // SAFETY: as the server itself does around a SECURITY DEFINER function.
+    unsafe {
+        let (mut before, mut context) = (pg_sys::InvalidOid, 0);
+        pg_sys::GetUserIdAndSecContext(&mut before, &mut context);
+        pg_sys::SetUserIdAndSecContext(role, context | (pg_sys::SECURITY_LOCAL_USERID_CHANGE | restriction) as i32);
+        let outcome = body();
+        pg_sys::SetUserIdAndSecContext(before, context);
+        outcome
+    }
 }
 
 /// True when the role in effect outside any function is auth_admin or inherits from it; superusers do.

@@ -99,7 +99,7 @@ impl Caller {
             return Ok(());
         }
         // While we waited for our turn we may have been banned ourselves.
-        looked_up(Mode::Write).identified().and(Err(Code::TARGET_OUTRANKS_YOU.into()))
+        latest().identified().and(Err(Code::TARGET_OUTRANKS_YOU.into()))
     }
 }
 
@@ -125,6 +125,11 @@ pub fn writable() -> Result<()> {
 /// The caller, for functions of auth_owner.
 pub fn current() -> Caller {
     looked_up(Mode::Read)
+}
+
+/// The caller as of now, for what has been waiting.
+pub fn latest() -> Caller {
+    looked_up(Mode::Write)
 }
 
 fn looked_up(mode: Mode) -> Caller {

@@ -43,6 +43,7 @@ pub fn get(role_oid: Oid, untouchable: &[String]) -> Option<DatabaseRole> {
                 m.made_here, m.protected, m.created_at, m.updated_at
            from pg_catalog.pg_roles r
            left join auth_private.managed_roles m on m.role_oid operator(pg_catalog.=) r.oid
+                and m.database_oid operator(pg_catalog.=) (select b.oid from pg_catalog.pg_database b where b.datname operator(pg_catalog.=) pg_catalog.current_database())
           where r.oid operator(pg_catalog.=) $1",
         &[role_oid.into(), untouchable.to_vec().into()],
         role,
@@ -56,6 +57,7 @@ pub fn list() -> Vec<DatabaseRole> {
         "select r.rolname::pg_catalog.text, r.rolcanlogin, false, m.made_here, m.protected, m.created_at, m.updated_at
            from auth_private.managed_roles m
            join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) m.role_oid
+          where m.database_oid operator(pg_catalog.=) (select b.oid from pg_catalog.pg_database b where b.datname operator(pg_catalog.=) pg_catalog.current_database())
           order by r.rolname using operator(pg_catalog.<)",
         &[],
         role,
@@ -65,7 +67,8 @@ pub fn list() -> Vec<DatabaseRole> {
 /// Notes a role that was made here, or one that is only to be protected. What is left of a role that had the oid before goes.
 pub fn insert(role_oid: Oid, made_here: bool, protected: bool) {
     run(
-        "insert into auth_private.managed_roles (role_oid, made_here, protected) values ($1, $2, $3)",
+        "insert into auth_private.managed_roles (role_oid, database_oid, made_here, protected)
+         select $1, b.oid, $2, $3 from pg_catalog.pg_database b where b.datname operator(pg_catalog.=) pg_catalog.current_database()",
         &[role_oid.into(), made_here.into(), protected.into()],
     );
 }
@@ -82,12 +85,16 @@ pub fn touch(role_oid: Oid) -> bool {
     .unwrap_or(false)
 }
 
-/// Protects a role or takes the protection away.
-pub fn protect(role_oid: Oid, protected: bool) {
-    run(
-        "update auth_private.managed_roles m set protected = $2, updated_at = pg_catalog.clock_timestamp() where m.role_oid operator(pg_catalog.=) $1",
+/// Protects a role or takes the protection away; false when the caller may not.
+pub fn protect(role_oid: Oid, protected: bool) -> bool {
+    first(
+        Mode::Write,
+        "update auth_private.managed_roles m set protected = $2, updated_at = pg_catalog.clock_timestamp()
+          where m.role_oid operator(pg_catalog.=) $1 returning true",
         &[role_oid.into(), protected.into()],
-    );
+        |row| row.value(1),
+    )
+    .unwrap_or(false)
 }
 
 /// Forgets a role; false when the caller may not.
@@ -101,17 +108,20 @@ pub fn forget(role_oid: Oid) -> bool {
     .unwrap_or(false)
 }
 
-/// Forgets the roles that were dropped behind our back.
+/// Forgets the roles that were dropped behind our back, and those of the database that this one is a copy of.
 pub fn reconcile() {
     run(
         "delete from auth_private.managed_roles m
-          where not exists (select from pg_catalog.pg_roles r where r.oid operator(pg_catalog.=) m.role_oid)",
+          where not exists (select from pg_catalog.pg_roles r where r.oid operator(pg_catalog.=) m.role_oid)
+             or m.database_oid operator(pg_catalog.<>) (select b.oid from pg_catalog.pg_database b where b.datname operator(pg_catalog.=) pg_catalog.current_database())",
         &[],
     );
 }
 
 /// What keeps a role from being deleted, database by database. `and_privileges`: those in this database too.
 pub fn obstacles(role_oid: Oid, and_privileges: bool) -> Vec<String> {
+    // What a transaction has once seen of pg_stat_activity it sees until its end.
+    run("select pg_catalog.pg_stat_clear_snapshot()", &[]);
     spi::query(
         Mode::Latest,
         "select pg_catalog.format('database %I: %s', pg_catalog.current_database(),
@@ -126,7 +136,20 @@ pub fn obstacles(role_oid: Oid, and_privileges: bool) -> Vec<String> {
                 operator(pg_catalog.||) pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
            from pg_catalog.pg_shdepend d
           where d.refclassid operator(pg_catalog.=) 'pg_catalog.pg_authid'::pg_catalog.regclass and d.refobjid operator(pg_catalog.=) $1
-            and d.dbid operator(pg_catalog.=) 0::pg_catalog.oid and (d.deptype operator(pg_catalog.=) 'o' or $2)
+            and d.dbid operator(pg_catalog.=) 0::pg_catalog.oid
+            and (d.deptype operator(pg_catalog.=) 'o' or $2
+                 or (d.classid operator(pg_catalog.=) 'pg_catalog.pg_database'::pg_catalog.regclass
+                     and d.objid operator(pg_catalog.<>) (select b.oid from pg_catalog.pg_database b where b.datname operator(pg_catalog.=) pg_catalog.current_database())))
+         union all
+         select distinct 'gave privileges on ' operator(pg_catalog.||) pg_catalog.pg_describe_object(g.class, g.object, 0)
+           from (select 'pg_catalog.pg_class'::pg_catalog.regclass as class, c.oid as object, c.relacl as acl from pg_catalog.pg_class c
+                 union all select 'pg_catalog.pg_class'::pg_catalog.regclass, t.attrelid, t.attacl from pg_catalog.pg_attribute t
+                 union all select 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, p.proacl from pg_catalog.pg_proc p
+                 union all select 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, n.nspacl from pg_catalog.pg_namespace n
+                 union all select 'pg_catalog.pg_type'::pg_catalog.regclass, y.oid, y.typacl from pg_catalog.pg_type y
+                 union all select 'pg_catalog.pg_database'::pg_catalog.regclass, b.oid, b.datacl from pg_catalog.pg_database b) g,
+                pg_catalog.aclexplode(g.acl) x
+          where x.grantor operator(pg_catalog.=) $1 and x.grantee operator(pg_catalog.<>) $1
          union all
          select pg_catalog.format('database %I: owner of %s objects, privileges on %s', b.datname,
                     pg_catalog.count(*) filter (where d.deptype operator(pg_catalog.=) 'o'), pg_catalog.count(*) filter (where d.deptype operator(pg_catalog.<>) 'o'))

@@ -1,9 +1,9 @@
 //! Users.
 
-use super::{call, first};
+use super::{call, first, run};
 use crate::backend::json::Json;
 use crate::backend::spi::Mode;
-use crate::backend::{identity, state};
+use crate::backend::state;
 use pgrx::Uuid;
 use serde_json::Value;
 
@@ -128,16 +128,12 @@ pub fn delete(user: Uuid) -> (bool, Option<String>) {
     if allowed != Some(true) {
         return (false, None);
     }
-    let caller = identity::get();
-    let outcome = state::while_erasing(user, || {
+    // What the transaction has put off to its end happens now and as its caller, as it would then: from here on there is nobody.
+    state::as_outer_user(|| run("set constraints all immediate", &[]));
+    state::while_erasing(user, || {
         first(Mode::Write, "select d.deleted, d.blocked_by from auth_private.erase_user($1) d", &[user.into()], |row| {
             (row.value(1), row.get(2))
         })
         .unwrap_or((false, None))
-    });
-    // A trigger can say RESET ALL. Whoever had a session must not go on as the database role that they connected with.
-    if identity::get() != caller {
-        identity::set(caller);
-    }
-    outcome
+    })
 }
