@@ -23,7 +23,7 @@ begin
             ('auth_mailer',   false, false, 'the process that delivers mail'),
             ('auth_owner',    true,  false, 'owns the tables and functions of pg_auth'),
             ('auth_door',     true,  false, 'owns the doors of pg_auth: what happens before there is an identity'),
-            ('auth_eraser',   true,  false, 'deletes a user''s row in pg_auth, owns nothing and can do nothing else'),
+            ('auth_eraser',   true,  false, 'deletes a user''s row in pg_auth; anybody''s code may run as it, so give it nothing'),
             ('auth_role_manager', true, true, 'owns the functions of pg_auth that manage database roles')
         ) as role(name, internal, makes_roles, purpose)
     loop

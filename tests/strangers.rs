@@ -224,17 +224,36 @@ fn a_session_goes_on_deciding_after_a_trigger_reset_everything() {
     assert!(!service.one::<bool>("select auth.has_permission('user:ban')"));
 }
 
+/// Code of the caller's own that was put off runs before anything is decided, and so decides with.
 #[test]
-fn what_the_caller_put_off_happens_as_the_caller_before_a_deletion() {
+fn what_was_put_off_cannot_come_between_a_check_and_the_deletion() {
+    let (db, _, _) = arranged();
+    let (mut first, second) = (db.admin("First"), db.admin("Second"));
+    db.dba().run(&format!(
+        "set role app;
+         create table shop.t (id uuid references auth.users on delete cascade);
+         create function shop.step_down() returns trigger language plpgsql as $$ begin perform auth.set_user_roles('{}', '{{user}}'); return null; end $$;
+         create constraint trigger z after insert on shop.t deferrable initially deferred for each row execute function shop.step_down()",
+        first.id
+    ));
+    first.run("begin; insert into shop.t values (null)");
+    first.is_refused(&format!("select auth.delete_user('{}')", second.id), "42501", "PERMISSION_DENIED: user:delete");
+    first.run("rollback");
+    let left: i64 = db.dba().one("select count(*) from auth.user_roles where role = 'admin'");
+    assert_eq!(left, 2);
+}
+
+#[test]
+fn what_has_nothing_to_do_with_users_stays_put_off() {
     let (db, _, _) = arranged();
     let (ann, mut root) = (db.user("Ann"), db.admin("Root"));
     db.dba().run(
         "create table public.parents (id int primary key); grant all on public.parents to app;
          create table public.children (id int references public.parents deferrable initially deferred); grant all on public.children to app",
     );
-    root.run("begin; insert into public.children values (1); insert into public.parents values (1)");
+    root.run("begin; insert into public.children values (1)");
     assert!(root.one::<bool>(&format!("select auth.delete_user('{}')", ann.id)));
-    root.run("commit");
+    root.run("insert into public.children values (2); insert into public.parents values (1), (2); commit");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 -- Runs as auth_eraser, whom delete_user becomes for this one call. Deleting a user follows the foreign keys of applications, and on
 -- PostgreSQL before 18 the AFTER triggers of their tables run as whoever deletes: as auth_owner they could read every hash and make
--- anybody an administrator. auth_eraser can delete the one row that is being deleted; it owns nothing, not even this function, for
--- who owns a function can alter it; and while it deletes, nobody is signed in and nothing can be put off to a later moment.
+-- anybody an administrator. Take it that anybody can become auth_eraser: it can delete the one row that is being deleted, and owns
+-- nothing of ours, not even this function, for who owns a function can alter it; and while it deletes, nobody is signed in and nothing can be put off to a later moment.
 create function auth_private.erase_user(target uuid, out deleted boolean, out blocked_by text)
     language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$

@@ -145,14 +145,12 @@ fn update_user_attributes(user_id: Option<Uuid>, attributes: Option<Json>) -> Js
 fn delete_user(user_id: Option<Uuid>) -> bool {
     run(|| {
         caller::writable()?;
-        let caller = caller::identified()?;
-        caller.must_be_oneself()?;
-        let oneself = user_id.is_some() && user_id == caller.user();
-        match caller.person() {
-            Some(person) if oneself => person.must_be_fresh()?,
-            _ => caller.must_hold("user:delete")?,
-        }
+        authorise_deletion(&caller::identified()?, user_id)?;
         let user = required(user_id, "user_id")?;
+        users::settle_constraints();
+        // That may have run code of the caller's, after which all is asked anew.
+        let caller = caller::latest().identified()?;
+        authorise_deletion(&caller, user_id)?;
         match caller.must_dominate(user) {
             Err(Error { code: Code::USER_NOT_FOUND, .. }) => return Ok(false),
             other => other?,
@@ -170,6 +168,15 @@ fn delete_user(user_id: Option<Uuid>) -> bool {
         record.with("before", before.map_or(Value::Null, |user| json!({"email": user["email"], "roles": user["roles"]}))).ok();
         Ok(true)
     })
+}
+
+/// Oneself with a fresh session, others with user:delete.
+fn authorise_deletion(caller: &Caller, user: Option<Uuid>) -> Result<()> {
+    caller.must_be_oneself()?;
+    match caller.person() {
+        Some(person) if user.is_some() && user == caller.user() => person.must_be_fresh(),
+        _ => caller.must_hold("user:delete"),
+    }
 }
 
 /// Which permissions a patch needs: oneself or user:update, and for some fields one more.

@@ -90,6 +90,16 @@ pub fn query_once<T>(sql: &str, arguments: &[DatumWithOid], row: impl FnMut(&Row
     })
 }
 
+/// Runs a command that returns nothing.
+pub fn command(sql: &str) {
+    within_connection(|| {
+        let text = CString::new(sql).expect("a statement without NUL");
+        // SAFETY: a C string that outlives the call.
+        let status = unsafe { pg_sys::SPI_execute(text.as_ptr(), false, 0) };
+        assert!(status >= 0, "a statement of pg_auth failed: {status}");
+    });
+}
+
 fn within_connection<T>(body: impl FnOnce() -> T) -> T {
     // SAFETY: an error in between is a panic that ends in an ERROR, at which the server closes the connection itself.
     unsafe {

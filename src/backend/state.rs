@@ -40,7 +40,7 @@ pub fn erasing() -> Option<Uuid> {
     ERASING.get()
 }
 
-/// Runs the deletion of a user's row as auth_eraser, which owns nothing, in a security-restricted operation: the server then refuses
+/// Runs the deletion of a user's row as auth_eraser, as whom anybody's code may run, in a security-restricted operation: the server then refuses
 /// whatever would outlive it (deferred triggers, cursors held past the end, prepared statements, temporary tables), also in parallel
 /// workers; and what was SET or RESET within is undone.
 pub fn while_erasing<T>(user: Uuid, deletion: impl FnOnce() -> T) -> T {

@@ -1,8 +1,8 @@
 //! Users.
 
-use super::{call, first, run};
+use super::{call, first};
 use crate::backend::json::Json;
-use crate::backend::spi::Mode;
+use crate::backend::spi::{self, Mode};
 use crate::backend::state;
 use pgrx::Uuid;
 use serde_json::Value;
@@ -122,14 +122,37 @@ pub fn attributes_fit(attributes: &Value) -> bool {
     .unwrap_or(false)
 }
 
+/// Makes immediate what could be put off to the end of the transaction and that a deletion would touch: the deferrable constraints of
+/// the tables that follow auth.users by foreign keys. What of them is pending fires now, as the caller, as it would then; in the
+/// deletion itself nothing can be put off.
+pub fn settle_constraints() {
+    let names = spi::query(
+        Mode::Write,
+        "with recursive follows (relation) as (
+             select 'auth.users'::pg_catalog.regclass::pg_catalog.oid
+             union
+             select c.conrelid from pg_catalog.pg_constraint c join follows f on f.relation operator(pg_catalog.=) c.confrelid
+              where c.contype operator(pg_catalog.=) 'f')
+         select distinct pg_catalog.format('%I.%I', n.nspname, c.conname)
+           from pg_catalog.pg_constraint c
+           join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.connamespace
+          where c.condeferrable
+            and (c.conrelid operator(pg_catalog.=) any (select f.relation from follows f)
+                 or c.confrelid operator(pg_catalog.=) any (select f.relation from follows f))",
+        &[],
+        |row| row.value::<String>(1),
+    );
+    if !names.is_empty() {
+        state::as_outer_user(|| spi::command(&format!("set constraints {} immediate", names.join(", "))));
+    }
+}
+
 /// Deletes a user: whether it did, and otherwise the table whose foreign key forbids it.
 pub fn delete(user: Uuid) -> (bool, Option<String>) {
     let allowed: Option<bool> = call("select auth_private.may_erase($1)", &[user.into()]);
     if allowed != Some(true) {
         return (false, None);
     }
-    // What the transaction has put off to its end happens now and as its caller, as it would then: from here on there is nobody.
-    state::as_outer_user(|| run("set constraints all immediate", &[]));
     state::while_erasing(user, || {
         first(Mode::Write, "select d.deleted, d.blocked_by from auth_private.erase_user($1) d", &[user.into()], |row| {
             (row.value(1), row.get(2))
