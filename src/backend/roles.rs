@@ -85,14 +85,11 @@ pub fn drop(name: &str) {
 /// Privileges are taken by who gave them, the owners of the objects, whom auth_role_manager is not; only a superuser may stand in
 /// for each of them. For this one call, in which no code of anybody runs: it changes access lists and policies.
 pub fn revoke_privileges(role: pg_sys::Oid) {
-    // SAFETY: the user id is set back below; an error in between ends the transaction, which sets it back too.
+    // SAFETY: the bootstrap superuser always exists.
     unsafe {
-        let (mut user, mut context) = (pg_sys::InvalidOid, 0);
-        pg_sys::GetUserIdAndSecContext(&mut user, &mut context);
-        let restricted = context | (pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION) as i32;
-        pg_sys::SetUserIdAndSecContext(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), restricted);
-        pg_sys::shdepDropOwned(pg_sys::lappend_oid(std::ptr::null_mut(), role), pg_sys::DropBehavior::DROP_RESTRICT);
-        pg_sys::SetUserIdAndSecContext(user, context);
+        super::state::as_user(pg_sys::Oid::from(pg_sys::BOOTSTRAP_SUPERUSERID), pg_sys::SECURITY_RESTRICTED_OPERATION, || {
+            pg_sys::shdepDropOwned(pg_sys::lappend_oid(std::ptr::null_mut(), role), pg_sys::DropBehavior::DROP_RESTRICT);
+        });
         pg_sys::CommandCounterIncrement();
     }
 }

@@ -40,9 +40,9 @@ pub fn erasing() -> Option<Uuid> {
     ERASING.get()
 }
 
-/// Runs the deletion of a user's row as auth_eraser, as whom anybody's code may run, in a security-restricted operation: the server then refuses
-/// whatever would outlive it (deferred triggers, cursors held past the end, prepared statements, temporary tables), also in parallel
-/// workers; and what was SET or RESET within is undone.
+/// Runs the deletion of a user's row as auth_eraser, as whom anybody's code may run, in a security-restricted operation: the server
+/// then refuses whatever would outlive it (deferred triggers, cursors held past the end, prepared statements, temporary tables), also
+/// in parallel workers; and what was SET or RESET within is undone.
 pub fn while_erasing<T>(user: Uuid, deletion: impl FnOnce() -> T) -> T {
     struct Reset;
     impl Drop for Reset {
@@ -69,9 +69,11 @@ pub fn as_outer_user<T>(body: impl FnOnce() -> T) -> T {
     unsafe { as_user(pg_sys::GetOuterUserId(), 0, body) }
 }
 
+/// Runs something as another role, under a restriction besides those that hold.
+///
 /// # Safety
 /// The role must exist.
-unsafe fn as_user<T>(role: pg_sys::Oid, restriction: u32, body: impl FnOnce() -> T) -> T {
+pub(super) unsafe fn as_user<T>(role: pg_sys::Oid, restriction: u32, body: impl FnOnce() -> T) -> T {
     // SAFETY: as the server itself does around a SECURITY DEFINER function.
     unsafe {
         let (mut before, mut context) = (pg_sys::InvalidOid, 0);
