@@ -310,3 +310,9 @@ begin
 end
 $$;
 comment on function auth_private.session_json is 'Door: a session as clients see it.';
+
+-- Crosses: signing_secrets, sessions. Because: nobody but this door ever reads a private key. Callers: whatever returns a session's token.
+create function auth_private.sign_access_token(of_session uuid) returns text
+    language c volatile parallel unsafe security definer set search_path = pg_catalog, pg_temp
+    as 'MODULE_PATHNAME', 'sign_access_token_wrapper';
+comment on function auth_private.sign_access_token is 'Door: signs an access token of a session that has just been opened or proved.';

@@ -51,7 +51,7 @@ begin
          where p.prosecdef
            and ((n.nspname operator(pg_catalog.=) 'auth_private')
              or (n.nspname operator(pg_catalog.=) 'auth'
-                 and p.proname operator(pg_catalog.=) any ('{uid,session_id,actor_id,current_user_roles,has_permission,has_permissions,use_session}')))
+                 and p.proname operator(pg_catalog.=) any ('{uid,session_id,actor_id,current_user_roles,has_permission,has_permissions,use_session,jwks,postgrest_config}')))
     loop
         execute pg_catalog.format('alter function %s owner to auth_door', door);
         execute pg_catalog.format('grant execute on function %s to auth_owner', door);
@@ -90,6 +90,7 @@ grant select on auth.bans, auth.roles, auth.role_permissions to auth_door;
 grant update (updated_at) on auth.roles to auth_door; -- to lock a row
 grant select, insert, delete on auth_private.failed_attempts to auth_door;
 grant insert on auth.audit_log to auth_door;
+grant select on auth_private.signing_keys, auth_private.signing_secrets to auth_door;
 grant select on auth_private.user_directory, auth_private.live_sessions to auth_owner;
 
 -- What auth_eraser needs: code of strangers runs as it.
@@ -104,10 +105,13 @@ grant execute on function auth_private.resolve_identity, auth_private.holds_any,
 grant select on auth.users, auth.accounts, auth.sessions, auth.user_roles, auth.bans, auth.roles, auth.role_permissions, auth.audit_log to authenticated;
 grant references (id) on auth.users to authenticated;
 
+-- auth.postgrest_config is for a gateway's login role, which the application grants it to.
+
 -- Functions for callers without identity…
 grant execute on function
     auth.sign_up, auth.sign_in, auth.refresh_session, auth.use_session, auth.reset_session, auth.get_session,
-    auth.uid, auth.session_id, auth.actor_id, auth.current_user_roles, auth.has_permission
+    auth.uid, auth.session_id, auth.actor_id, auth.current_user_roles, auth.has_permission,
+    auth.pre_request, auth.jwks
     to anon, authenticated;
 
 -- … and for callers with one, where the function decides.
@@ -119,5 +123,6 @@ grant execute on function
     auth.ban_user, auth.unban_user, auth.list_user_sessions, auth.revoke_user_session, auth.revoke_user_sessions,
     auth.impersonate_user, auth.stop_impersonating,
     auth.create_role, auth.list_roles, auth.get_role, auth.reset_role_password, auth.set_role_verifier, auth.delete_role, auth.protect_role,
-    auth.set_user_roles, auth.define_user_role, auth.drop_user_role, auth.list_user_roles, auth.list_audit_log
+    auth.set_user_roles, auth.define_user_role, auth.drop_user_role, auth.list_user_roles, auth.list_audit_log,
+    auth.rotate_signing_key
     to authenticated;

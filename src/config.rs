@@ -34,6 +34,7 @@ settings! {
         SESSION_UPDATE_AGE c"auth.session_update_age" 86_400 c"How often refresh_session moves the end of a session, at most.";
         SESSION_FRESH_AGE c"auth.session_fresh_age" 86_400 c"How long after a proof of the password sensitive calls need no new one.";
         SHORT_SESSION_LIFETIME c"auth.short_session_lifetime" 86_400 c"How long a session with remember_me => false lasts; it never slides.";
+        ACCESS_TOKEN_LIFETIME c"auth.access_token_lifetime" 900 c"How long an access token is good, and never longer than its session.";
         FAILED_ATTEMPT_WINDOW c"auth.failed_attempt_window" 900 c"For how long failed attempts count, and the longest pause after them.";
     }
     integers {
@@ -46,10 +47,15 @@ settings! {
     switches {
         PASSWORD_BLOCKLIST c"auth.password_blocklist" true c"Refuse the commonest passwords.";
         SIGN_UP c"auth.sign_up" true c"Let anybody sign up.";
+        SET_SESSION_COOKIE c"auth.set_session_cookie" false c"Behind a gateway, let sign_in and sign_up set the cookie that pre_request reads.";
         REQUIRE_EMAIL_VERIFICATION c"auth.require_email_verification" false c"Open sessions only for verified addresses.";
     }
     texts {
         TRUSTED_GATEWAYS c"auth.trusted_gateways" c"authenticator" c"Login roles whose connections are those of a gateway, separated by commas.";
+        TRUSTED_ORIGINS c"auth.trusted_origins" c"" c"Origins besides the server's own from which the session cookie is accepted, separated by commas.";
+        CLIENT_ADDRESS_HEADER c"auth.client_address_header" c"" c"The header in which a gateway finds the client's address; in a list of addresses the last.";
+        ISSUER c"auth.issuer" c"pg_auth" c"The claim iss of access tokens.";
+        AUDIENCE c"auth.audience" c"authenticated" c"The claim aud of access tokens.";
         DEFAULT_BAN_REASON c"auth.default_ban_reason" c"No reason" c"The reason of a ban that is given none.";
         BANNED_USER_MESSAGE c"auth.banned_user_message" c"This user is banned" c"What a banned user is told after the right password.";
     }
@@ -118,11 +124,45 @@ pub fn banned_user_message() -> String {
     text(&BANNED_USER_MESSAGE, c"This user is banned")
 }
 
-/// The login roles that `auth.trusted_gateways` lists.
-pub fn trusted_gateways() -> Vec<String> {
-    let list = TRUSTED_GATEWAYS.get();
+/// `auth.access_token_lifetime`, in seconds.
+pub fn access_token_lifetime() -> i32 {
+    ACCESS_TOKEN_LIFETIME.get()
+}
+
+/// `auth.issuer`.
+pub fn issuer() -> String {
+    text(&ISSUER, c"pg_auth")
+}
+
+/// `auth.audience`.
+pub fn audience() -> String {
+    text(&AUDIENCE, c"authenticated")
+}
+
+/// `auth.set_session_cookie`.
+pub fn set_session_cookie() -> bool {
+    SET_SESSION_COOKIE.get()
+}
+
+/// `auth.client_address_header`, in lower case.
+pub fn client_address_header() -> Option<String> {
+    Some(text(&CLIENT_ADDRESS_HEADER, c"").to_ascii_lowercase()).filter(|name| !name.is_empty())
+}
+
+fn list(setting: &GucSetting<Option<CString>>) -> Vec<String> {
+    let list = setting.get();
     let names = list.as_deref().map(|list| list.to_string_lossy().split(',').map(|name| name.trim().to_owned()).collect());
     names.unwrap_or_default()
+}
+
+/// The origins that `auth.trusted_origins` lists.
+pub fn trusted_origins() -> Vec<String> {
+    list(&TRUSTED_ORIGINS)
+}
+
+/// The login roles that `auth.trusted_gateways` lists.
+pub fn trusted_gateways() -> Vec<String> {
+    list(&TRUSTED_GATEWAYS)
 }
 
 /// True for a login role that `auth.trusted_gateways` lists.

@@ -86,12 +86,14 @@ pub struct Error {
     pub data: Option<String>,
     /// What the client could do about it.
     pub hint: Option<&'static str>,
+    /// The cookie that brought the credential is of no use any more.
+    pub forgets_cookie: bool,
 }
 
 impl Error {
     /// The error with data behind its code, as in `PERMISSION_DENIED: user:ban`.
     pub fn about(code: Code, data: impl Into<String>) -> Self {
-        Error { code, data: Some(data.into()), hint: None }
+        Error { code, data: Some(data.into()), hint: None, forgets_cookie: false }
     }
 
     /// DETAIL.
@@ -105,7 +107,7 @@ impl Error {
 
 impl From<Code> for Error {
     fn from(code: Code) -> Self {
-        Error { code, data: None, hint: None }
+        Error { code, data: None, hint: None, forgets_cookie: false }
     }
 }
 

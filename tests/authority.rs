@@ -122,6 +122,18 @@ pub const VERBS: &[Verb] = &[
     ),
     verb("role:define", "auth.drop_user_role('unused')", "delete from auth.roles", "delete from auth.roles returning 1"),
     verb("role:list", "auth.list_user_roles()", "", "select from auth.roles"),
+    verb(
+        "settings:update",
+        "auth.rotate_signing_key()",
+        "update auth_private.signing_keys set verifies_until = now()",
+        "update auth_private.signing_keys set verifies_until = now() returning 1",
+    ),
+    verb(
+        "settings:update",
+        "auth.rotate_signing_key()",
+        "select private_key from auth_private.signing_secrets",
+        "insert into auth_private.signing_secrets select 'x', 'x'",
+    ),
     verb("audit:read", "auth.list_audit_log()", "", "select from auth.audit_log"),
 ];
 

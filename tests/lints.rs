@@ -75,7 +75,20 @@ fn every_function_belongs_to_the_owner_or_is_a_door() {
         "select p.oid::regprocedure::text {OURS} and pg_get_userbyid(p.proowner) not in ('auth_owner', 'auth_door', 'auth_eraser', 'auth_role_manager')"
     ));
     let doors: Vec<String> = Database::new().dba().column("select p.proname::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and pg_get_userbyid(p.proowner) = 'auth_door' order by 1");
-    assert_eq!(doors, ["actor_id", "current_user_roles", "has_permission", "has_permissions", "session_id", "uid", "use_session"]);
+    assert_eq!(
+        doors,
+        [
+            "actor_id",
+            "current_user_roles",
+            "has_permission",
+            "has_permissions",
+            "jwks",
+            "postgrest_config",
+            "session_id",
+            "uid",
+            "use_session"
+        ]
+    );
     // Nobody but the owner calls what is private.
     none(
         "select p.oid::regprocedure::text from pg_proc p, aclexplode(p.proacl) a where p.pronamespace = 'auth_private'::regnamespace
@@ -95,6 +108,8 @@ fn anon_may_execute_just_what_the_contract_lists() {
             "current_user_roles",
             "get_session",
             "has_permission",
+            "jwks",
+            "pre_request",
             "refresh_session",
             "reset_session",
             "session_id",
@@ -105,7 +120,7 @@ fn anon_may_execute_just_what_the_contract_lists() {
         ]
     );
     none(
-        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and not has_function_privilege('authenticated', p.oid, 'execute')",
+        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and (p.proname = 'postgrest_config') = has_function_privilege('authenticated', p.oid, 'execute')",
     );
     none(
         "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and has_function_privilege('auth_mailer', p.oid, 'execute')",

@@ -23,6 +23,10 @@ const ALSO: &[&str] = &[
     "delete from auth.accounts where user_id = '{t}' returning 1",
     "insert into auth_private.session_epochs values ('{n}', true)",
     "delete from auth_private.session_epochs returning 1",
+    "select 1 from auth_private.signing_keys",
+    "select 1 from auth_private.signing_secrets",
+    "insert into auth_private.signing_keys (kid, public_key) values ('x', sha256('x'))",
+    "delete from auth_private.signing_keys returning 1",
     "update auth.audit_log set action = 'x' returning 1",
 ];
 

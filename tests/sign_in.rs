@@ -23,7 +23,7 @@ fn sign_up_returns_user_session_and_token_in_the_documented_shape() {
         "select auth.sign_up('Ann@Example.ORG', '{PASSWORD}', 'Ann', image => 'https://x.io/a.png', attributes => '{{\"plan\": \"free\"}}', user_agent => 'tests')"
     ));
     let keys = |value: &Value| value.as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    assert_eq!(keys(&result), ["session", "token", "user"]);
+    assert_eq!(keys(&result), ["access_token", "session", "token", "user"]);
     assert_eq!(
         keys(&result["user"]),
         [

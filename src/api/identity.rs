@@ -3,7 +3,7 @@
 use crate::backend::identity::{self, Identity, Scope};
 use crate::backend::json::Json;
 use crate::backend::raise::run;
-use crate::backend::state;
+use crate::backend::{request, state};
 use crate::caller::{self, Caller};
 use crate::domain::permission;
 use crate::domain::token::token_hash;
@@ -78,12 +78,25 @@ fn has_permissions(permissions: Option<Json>, user_id: Option<Uuid>, roles: Opti
 fn use_session(token: Option<String>, is_local: Option<bool>) -> Uuid {
     run(|| {
         let token = required(token, "token")?;
+        let (is_behind_gateway, is_local) = (request::is_behind_gateway(), is_local.unwrap_or(true));
+        // The gateway's next request on this connection is somebody else's.
+        if is_behind_gateway && !is_local {
+            return Err(invalid("is_local"));
+        }
+        // A token in an address ends up in logs and histories.
+        if request::current().is_some_and(|request| request.is_reading()) {
+            return Err(Code::READ_ONLY.into());
+        }
         if state::is_strangers_code() {
             return Err(Code::INVALID_SESSION.into());
         }
         let session = caller::session_by_token(token_hash(&token)).ok_or(Code::INVALID_SESSION)?;
-        let scope = if is_local.unwrap_or(true) { Scope::Transaction } else { Scope::Connection };
-        identity::set(Some(Identity { session: uuid::Uuid::from_bytes(*session.id.as_bytes()), scope }));
+        let scope = if is_local { Scope::Transaction } else { Scope::Connection };
+        let id = uuid::Uuid::from_bytes(*session.id.as_bytes());
+        if is_behind_gateway && !identity::is_same_subject(Some(id), true) {
+            return Err(Error::about(Code::PERMISSION_DENIED, "use_session"));
+        }
+        identity::set(Some(Identity { session: id, scope }));
         Ok(session.user)
     })
 }

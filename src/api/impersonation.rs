@@ -4,6 +4,7 @@ use crate::backend::identity::{self, Identity};
 use crate::backend::json::Json;
 use crate::backend::raise::run;
 use crate::caller::{self, Caller, Origin, Record};
+use crate::deeds;
 use crate::domain::permission::IMPERSONATE_ADMINS;
 use crate::domain::token;
 use crate::error::{Code, invalid, required};
@@ -49,7 +50,7 @@ fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> Json {
         let rendered = sessions::json(session, Some(actor.id));
         let record = Record::of(&caller, "impersonate_user").to(Some(user)).with("session_id", session.to_string());
         record.with("expires_at", rendered["expires_at"].clone()).ok();
-        Ok(Json(json!({"user": users::json(user), "session": rendered, "token": token})))
+        Ok(Json(deeds::sessions::opened(user, session, token, Some(actor.id))))
     })
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod bans;
 mod database_roles;
+mod gateway;
 mod identity;
 mod impersonation;
 mod passwords;

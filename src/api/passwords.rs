@@ -4,6 +4,7 @@ use crate::backend::json::Json;
 use crate::backend::raise::{answer, run};
 use crate::caller::{self, Caller, Origin, Person, Record, check_password, hash_password};
 use crate::config;
+use crate::deeds;
 use crate::domain::{password::Password, token};
 use crate::error::{Code, Result, required};
 use crate::store::attempts::Subjects;
@@ -42,7 +43,7 @@ fn change_password(current_password: Option<String>, new_password: Option<String
                 lifetime: config::session_lifetime(!limited),
                 fixed: limited,
                 address: origin.address,
-                agent: None,
+                agent: origin.agent.as_deref(),
             });
             (opened.ok_or(Code::USER_NOT_FOUND)?, Some(token))
         } else {
@@ -50,8 +51,10 @@ fn change_password(current_password: Option<String>, new_password: Option<String
             (session, None)
         };
         record.with("sessions_revoked", token.is_some()).ok();
-        let current = token.is_none().then_some(session);
-        Ok(Json(json!({"user": users::json(user), "session": sessions::json(session, current), "token": token})))
+        Ok(Json(match token {
+            Some(token) => deeds::sessions::opened(user, session, token, None),
+            None => json!({"user": users::json(user), "session": sessions::json(session, Some(session)), "token": null}),
+        }))
     })
 }
 

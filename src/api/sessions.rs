@@ -5,7 +5,7 @@ use crate::backend::json::Json;
 use crate::backend::raise::{answer, run};
 use crate::caller::{self, Caller, Origin, Record, check_password, hash_password};
 use crate::config;
-use crate::deeds::attributes;
+use crate::deeds::{self, attributes};
 use crate::domain::email::Email;
 use crate::domain::password::{self, Password};
 use crate::domain::{profile, token};
@@ -57,12 +57,12 @@ fn sign_up(
                     users::look_alike(email.as_str(), &name, image.as_deref(), attributes)
                 }
             };
-            return Ok(Json(json!({"user": user, "session": null, "token": null})));
+            return Ok(Json(json!({"user": user, "session": null, "token": null, "access_token": null})));
         }
         let (user, epoch) = registered.ok_or(Code::USER_ALREADY_EXISTS)?;
         let opened = open(user, epoch, &hash, true, &origin).ok_or(Code::USER_NOT_FOUND)?;
         record.by(user, Some(opened.session)).ok_from(&origin);
-        Ok(Json(opened.render(user)))
+        Ok(Json(opened.render(user, true)))
     })
 }
 
@@ -80,6 +80,7 @@ fn sign_in(
         let (email, password) = (required(email, "email")?, required(password, "password")?);
         let email = Email::parse(&email)?;
         let password = Password::presented(&password, &config::password_policy())?;
+        let remember_me = remember_me.unwrap_or(true);
         let origin = Origin::new(ip_address.as_deref(), user_agent)?;
         let record = Record::of(&Caller::Anonymous, "sign_in");
         let found = passwords::find_credentials(email.as_str());
@@ -99,11 +100,11 @@ fn sign_in(
         }
         let renewed = renew(found, hash, &password)?;
         let hash = renewed.as_deref().unwrap_or(hash);
-        let Some(opened) = open(found.user, found.epoch, hash, remember_me.unwrap_or(true), &origin) else {
+        let Some(opened) = open(found.user, found.epoch, hash, remember_me, &origin) else {
             return Ok(Json(refuse(record, Code::INVALID_EMAIL_OR_PASSWORD, &origin)));
         };
         record.by(found.user, Some(opened.session)).ok_from(&origin);
-        Ok(Json(opened.render(found.user)))
+        Ok(Json(opened.render(found.user, remember_me)))
     })
 }
 
@@ -118,7 +119,7 @@ fn refresh_session(token: Option<String>) -> Json {
             Record::of(&Caller::Anonymous, "refresh_session").by(user, Some(session)).ok();
         }
         let current = caller::current().person().map(|person| person.session.id);
-        Ok(Json(json!({"session": sessions::json(session, current), "user": users::json(user), "token": token})))
+        Ok(Json(deeds::sessions::opened(user, session, token, current)))
     })
 }
 
@@ -131,6 +132,7 @@ fn sign_out() -> bool {
         let record = Record::of(&caller, "sign_out").to(caller.user());
         let ended = caller.person().is_some_and(|person| sessions::end(person.session.id, person.session.user));
         identity::leave();
+        deeds::sessions::forget_cookie();
         record.ok();
         Ok(ended)
     })
@@ -209,8 +211,9 @@ struct Opened {
 }
 
 impl Opened {
-    fn render(self, user: Uuid) -> Value {
-        json!({"user": users::json(user), "session": sessions::json(self.session, None), "token": self.token})
+    fn render(self, user: Uuid, remember_me: bool) -> Value {
+        deeds::sessions::set_cookie(&self.token, remember_me.then(|| config::session_lifetime(true)));
+        deeds::sessions::opened(user, self.session, self.token, None)
     }
 }
 

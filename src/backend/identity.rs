@@ -15,6 +15,33 @@ thread_local! {
     static WRITING: Cell<bool> = const { Cell::new(false) };
 }
 
+thread_local! {
+    /// Whom this transaction of a gateway has spoken for first: nobody, or a session. Not a setting: a rollback to a savepoint must
+    /// not forget it.
+    static SUBJECT: Cell<Option<Option<uuid::Uuid>>> = const { Cell::new(None) };
+}
+
+/// Behind a gateway a transaction is one request and speaks for one subject. Without this, SQL injected into a function behind the
+/// gateway, where claims are believed, could go on as somebody else. Having spoken for nobody it may still show a token, never claims.
+pub fn is_same_subject(session: Option<uuid::Uuid>, shows_token: bool) -> bool {
+    let is_same = match SUBJECT.get() {
+        None => true,
+        Some(None) if shows_token => true,
+        Some(subject) => subject == session,
+    };
+    if is_same {
+        SUBJECT.set(Some(session));
+    }
+    is_same
+}
+
+unsafe extern "C-unwind" fn forget_subject(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
+    use pg_sys::XactEvent::{XACT_EVENT_ABORT, XACT_EVENT_COMMIT, XACT_EVENT_PREPARE};
+    if matches!(event, XACT_EVENT_ABORT | XACT_EVENT_COMMIT | XACT_EVENT_PREPARE) {
+        SUBJECT.set(None);
+    }
+}
+
 /// How long an identity lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -35,6 +62,8 @@ pub struct Identity {
 
 /// Defines the setting. Once, when the library is loaded.
 pub fn define() {
+    // SAFETY: the callback is a function of this module that neither panics nor raises; the library is never unloaded.
+    unsafe { pg_sys::RegisterXactCallback(Some(forget_subject), std::ptr::null_mut()) };
     let flags = GucFlags::NO_SHOW_ALL | GucFlags::DISALLOW_IN_FILE | GucFlags::DISALLOW_IN_AUTO_FILE | GucFlags::SUPERUSER_ONLY;
     // SAFETY: the hook is a function of this module that neither panics nor raises.
     unsafe {

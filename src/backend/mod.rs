@@ -1,8 +1,10 @@
-//! What touches the server below SQL, and the only `unsafe`: raising, the identity, statements, the state of the transaction.
+//! What touches the server below SQL, and the only `unsafe`: raising, the identity, statements, a gateway's request, the state of the
+//! transaction.
 
 pub mod identity;
 pub mod json;
 pub mod raise;
+pub mod request;
 pub mod roles;
 pub mod spi;
 pub mod state;

@@ -1,7 +1,6 @@
 //! Errors on their way out.
 
-use super::state;
-use crate::config;
+use super::request;
 use crate::error::{Error, Result};
 use pgrx::pg_sys;
 use serde_json::{Value, json};
@@ -27,6 +26,9 @@ pub fn run<T>(body: impl FnOnce() -> Result<T>) -> T {
 /// A failed credential, as an answer: raising would roll back the record of the attempt with everything else.
 pub fn answer(error: &Error, message: Option<String>, details: Value) -> Value {
     let entry = error.code.entry();
+    if let Some(request) = request::current() {
+        request.respond_with_status(entry.http);
+    }
     json!({"code": entry.code, "message": message.unwrap_or_else(|| entry.sentence.to_owned()), "details": details, "hint": null})
 }
 
@@ -55,13 +57,16 @@ pub fn could_not_serialize() -> ! {
 
 fn render(error: &Error) -> (c_int, String, String) {
     let entry = error.code.entry();
-    if state::request_method().is_none() || !config::is_trusted_gateway(&state::session_user()) {
+    if request::current().is_none() {
         return (sqlstate(entry.sqlstate), entry.sentence.to_owned(), error.detail());
     }
     // PostgREST makes the response of these two.
     let mut headers = json!({});
-    if let (429 | 503, Some(seconds)) = (entry.http, &error.data) {
-        headers["Retry-After"] = json!(seconds);
+    if let 429 | 503 = entry.http {
+        headers["Retry-After"] = json!(error.data.as_deref().unwrap_or("1"));
+    }
+    if error.forgets_cookie {
+        headers["Set-Cookie"] = json!(request::FORGET_COOKIE);
     }
     let body = json!({"code": entry.code, "message": entry.sentence, "details": error.detail(), "hint": error.hint});
     let response = json!({"status": entry.http, "headers": headers});

@@ -63,6 +63,12 @@ pub fn while_erasing<T>(user: Uuid, deletion: impl FnOnce() -> T) -> T {
     }
 }
 
+/// Runs something as auth_door, which owns the doors, for what must itself be SECURITY INVOKER.
+pub fn as_door<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: the installation made that role; without it this is an error.
+    unsafe { as_user(pg_sys::get_role_oid(c"auth_door".as_ptr(), false), 0, body) }
+}
+
 /// Runs something as the role in effect outside any function.
 pub fn as_outer_user<T>(body: impl FnOnce() -> T) -> T {
     // SAFETY: that role exists.
@@ -97,18 +103,15 @@ pub fn is_trusted_role() -> bool {
     }
 }
 
-/// The HTTP method that PostgREST has noted; none outside a request. Anybody can set it: it is no authority.
-pub fn request_method() -> Option<String> {
-    // SAFETY: a look-up by name; the value is copied.
-    let value = unsafe { pg_sys::GetConfigOption(c"request.method".as_ptr(), true, false) };
-    // SAFETY: null or a C string.
-    (!value.is_null()).then(|| unsafe { owned(value) }).filter(|method| !method.is_empty())
-}
-
 /// Microseconds since 2000-01-01, as timestamps count, now and not at the start of the transaction.
 pub fn clock() -> i64 {
     // SAFETY: reads the clock.
     unsafe { pg_sys::GetCurrentTimestamp() }
+}
+
+/// Seconds since 1970, now.
+pub fn unix_time() -> i64 {
+    clock().div_euclid(1_000_000) + 946_684_800
 }
 
 /// # Safety

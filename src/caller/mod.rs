@@ -199,9 +199,12 @@ pub fn resolve() -> Caller {
 
 /// The session in use, for functions of auth_door that need no rights.
 pub fn live_session() -> Option<LiveSession> {
-    let identity = identity::get()?;
-    callers::session_by_id(Mode::Read, Uuid::from_bytes(*identity.session.as_bytes()))
-        .filter(|session| impersonation_holds(Mode::Read, session))
+    session_by_id(Uuid::from_bytes(*identity::get()?.session.as_bytes()))
+}
+
+/// The live session with this id, for functions of auth_door.
+pub fn session_by_id(session: Uuid) -> Option<LiveSession> {
+    callers::session_by_id(Mode::Read, session).filter(|session| impersonation_holds(Mode::Read, session))
 }
 
 /// The live session with this token, for functions of auth_door. The newest there is, where that can be had: "select

@@ -1,6 +1,6 @@
 //! Where a call comes from.
 
-use crate::backend::state;
+use crate::backend::{request, state};
 use crate::config;
 use crate::domain::address;
 use crate::error::Result;
@@ -22,24 +22,28 @@ impl Origin {
     /// us; anybody else could dodge the throttle, or frame somebody, by naming another one with each attempt.
     pub fn new(ip_address: Option<&str>, user_agent: Option<String>) -> Result<Self> {
         let given = address::ip_address(ip_address)?;
-        let agent = address::user_agent(user_agent);
-        let behind_gateway = config::is_trusted_gateway(&state::session_user());
-        let believed = match (behind_gateway, state::request_method()) {
-            (true, Some(_)) => false,
-            (true, None) => true,
-            (false, _) => state::is_trusted_role(),
-        };
+        let connection = Self::of_connection();
+        let agent = address::user_agent(user_agent).or(connection.agent);
+        // Within a request the arguments are the client's own.
+        let believed = if request::is_behind_gateway() { request::current().is_none() } else { state::is_trusted_role() };
         Ok(if believed {
             Origin { address: given, claimed: None, agent }
         } else {
-            Origin { claimed: given, agent, ..Self::of_connection() }
+            Origin { address: connection.address, claimed: given, agent }
         })
     }
 
-    /// That of the connection. A gateway's own address says nothing about who is behind it.
+    /// That of the connection; of the request where a gateway makes one. A gateway's own address says nothing about who is behind it.
     pub fn of_connection() -> Self {
-        let behind_gateway = config::is_trusted_gateway(&state::session_user());
-        let address = if behind_gateway { None } else { callers::connection_address() };
-        Origin { address, claimed: None, agent: None }
+        if !request::is_behind_gateway() {
+            return Origin { address: callers::connection_address(), claimed: None, agent: None };
+        }
+        let Some(request) = request::current() else { return Origin { address: None, claimed: None, agent: None } };
+        let header = config::client_address_header().and_then(|name| request.header(&name));
+        Origin {
+            address: header.and_then(|header| address::forwarded_address(&header)),
+            claimed: None,
+            agent: address::user_agent(request.header("user-agent")),
+        }
     }
 }

@@ -3,3 +3,4 @@
 pub mod attributes;
 pub mod bans;
 pub mod roles;
+pub mod sessions;

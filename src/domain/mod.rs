@@ -1,5 +1,6 @@
 //! What is true without a database: pure Rust, no server, no input or output.
 
+pub mod access_token;
 pub mod address;
 pub mod email;
 pub mod password;

@@ -10,6 +10,7 @@ pub mod callers;
 pub mod database_roles;
 pub mod passwords;
 pub mod sessions;
+pub mod signing_keys;
 pub mod user_list;
 pub mod user_roles;
 pub mod users;

@@ -130,6 +130,11 @@ pub fn json(session: Uuid, current: Option<Uuid>) -> Value {
     call::<Json>("select auth_private.session_json($1, $2)", &[session.into(), current.into()]).map_or(Value::Null, |json| json.0)
 }
 
+/// Signs an access token of a session that has just been opened or proved; none where there is no key.
+pub fn access_token(session: Uuid) -> Option<String> {
+    call("select auth_private.sign_access_token($1)", &[session.into()])
+}
+
 /// The same, in a function that only reads.
 pub fn json_for_reader(session: Uuid) -> Value {
     let json = first(Mode::Read, "select auth_private.session_json($1, $1)", &[session.into()], |row| row.get::<Json>(1));

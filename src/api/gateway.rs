@@ -1,0 +1,170 @@
+//! Behind PostgREST: who makes a request, and the keys that access tokens are signed with.
+
+use crate::backend::identity::{self, Identity, Scope};
+use crate::backend::json::Json;
+use crate::backend::raise::run;
+use crate::backend::{request, state};
+use crate::caller::{self, Record};
+use crate::config;
+use crate::domain::access_token::{self, Claims};
+use crate::domain::address;
+use crate::domain::token::token_hash;
+use crate::error::{Code, Error, Result};
+use crate::store::callers::LiveSession;
+use crate::store::signing_keys;
+use pgrx::iter::TableIterator;
+use pgrx::{Uuid, name, pg_extern};
+use serde_json::{Value, json};
+
+/// How much longer than its last token a key verifies: gateways allow for clocks that differ.
+const OVERLAP_SECONDS: i32 = 60;
+
+/// `auth.pre_request()`
+#[pg_extern(sql = false)]
+fn pre_request() {
+    run(|| {
+        // Nothing that any other login role notes about a request is believed, or every one of them could say who it is.
+        if !request::is_behind_gateway() || state::is_strangers_code() {
+            return Ok(());
+        }
+        let session = identified_by_request()?;
+        let session_id = session.as_ref().map(|session| uuid::Uuid::from_bytes(*session.id.as_bytes()));
+        if !identity::is_same_subject(session_id, false) {
+            return Err(Error::about(Code::PERMISSION_DENIED, "pre_request"));
+        }
+        if let Some(session) = session_id {
+            identity::set(Some(Identity { session, scope: Scope::Transaction }));
+            request::take_role(c"authenticated");
+        }
+        Ok(())
+    });
+}
+
+/// `auth.jwks()`
+#[pg_extern(sql = false)]
+fn jwks() -> Json {
+    Json(key_set())
+}
+
+/// `auth.postgrest_config()`
+#[pg_extern(sql = false)]
+fn postgrest_config() {
+    request::write(c"pgrst.jwt_secret", &key_set().to_string());
+}
+
+/// `auth.rotate_signing_key()`
+#[pg_extern(sql = false)]
+fn rotate_signing_key() -> Json {
+    run(|| {
+        let caller = caller::administrator("settings:update")?;
+        let pair = access_token::new_pair();
+        signing_keys::replace(&pair, config::access_token_lifetime().saturating_add(OVERLAP_SECONDS));
+        signing_keys::announce();
+        Record::of(&caller, "rotate_signing_key").with("kid", pair.kid.as_str()).ok();
+        Ok(Json(json!({"kid": pair.kid})))
+    })
+}
+
+/// `auth_private.new_signing_key()`
+#[pg_extern(sql = false)]
+fn new_signing_key() -> TableIterator<'static, (name!(kid, String), name!(public_key, Vec<u8>), name!(private_key, Vec<u8>))> {
+    let pair = access_token::new_pair();
+    TableIterator::once((pair.kid, pair.public, pair.private))
+}
+
+/// `auth_private.sign_access_token()`
+#[pg_extern(sql = false)]
+fn sign_access_token(of_session: Option<Uuid>) -> Option<String> {
+    let session = of_session?;
+    let (kid, private) = signing_keys::current()?;
+    let (user, expires_at) = signing_keys::subject(session)?;
+    let now = state::unix_time();
+    let claims = Claims {
+        iss: config::issuer(),
+        aud: config::audience(),
+        sub: uuid::Uuid::from_bytes(*user.as_bytes()),
+        role: access_token::ROLE.to_owned(),
+        sid: uuid::Uuid::from_bytes(*session.as_bytes()),
+        iat: now,
+        exp: expires_at.min(now + i64::from(config::access_token_lifetime())),
+        jti: uuid::Uuid::from_bytes(crate::domain::token::random_bytes()),
+        nbf: None,
+    };
+    access_token::sign(&claims, kid, &private)
+}
+
+/// The session that a request shows: by an access token, the header X-Session-Token or the cookie, in this order. None where it
+/// shows nothing; what it shows must be good.
+fn identified_by_request() -> Result<Option<LiveSession>> {
+    let dead = || Error::from(Code::INVALID_SESSION);
+    let bearer = request::header("authorization").and_then(|header| bearer_token(&header));
+    let verified_by_gateway = request::claims().filter(|claims| names_somebody(claims));
+    if bearer.is_some() || verified_by_gateway.is_some() {
+        return by_access_token(bearer, verified_by_gateway).ok_or_else(dead).map(Some);
+    }
+    if let Some(token) = request::header("x-session-token") {
+        keep_from_caches();
+        return by_session_token(&token).ok_or_else(dead).map(Some);
+    }
+    let Some(token) = request::cookie(request::COOKIE).filter(|token| !token.is_empty()) else { return Ok(None) };
+    // A browser sends the cookie along with what any page makes it send.
+    if !is_own_page() {
+        return Err(Error::about(Code::PERMISSION_DENIED, "origin"));
+    }
+    keep_from_caches();
+    by_session_token(&token).ok_or_else(|| Error { forgets_cookie: true, ..dead() }).map(Some)
+}
+
+/// The signature is verified here again where the token can be seen: the gateway may know keys that are not ours, or still those
+/// that we have retired, and whoever signs with one of those would choose the claims.
+fn by_access_token(bearer: Option<String>, verified_by_gateway: Option<String>) -> Option<LiveSession> {
+    state::as_door(|| {
+        let claims: Claims = match bearer {
+            Some(token) => access_token::verify(&token, &signing_keys::public(&access_token::key_id(&token)?)?)?,
+            None => serde_json::from_str(&verified_by_gateway?).ok()?,
+        };
+        if !claims.hold(state::unix_time(), &config::issuer(), &config::audience()) {
+            return None;
+        }
+        caller::session_by_id(Uuid::from_bytes(*claims.sid.as_bytes())).filter(|session| session.user.as_bytes() == claims.sub.as_bytes())
+    })
+}
+
+fn by_session_token(token: &str) -> Option<LiveSession> {
+    state::as_door(|| caller::session_by_token(token_hash(token)))
+}
+
+fn bearer_token(header: &str) -> Option<String> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// Claims of a token; of a request without one there is the role alone.
+fn names_somebody(claims: &str) -> bool {
+    match serde_json::from_str(claims) {
+        Ok(Value::Object(claims)) => claims.keys().any(|claim| claim != "role"),
+        _ => true,
+    }
+}
+
+/// Whether the page that made a browser send the cookie is the application's. Browsers say so in Origin, with every method that
+/// changes something, or at least in Sec-Fetch-Site; what says neither must only read.
+fn is_own_page() -> bool {
+    match (request::header("origin"), request::header("sec-fetch-site")) {
+        (Some(origin), _) => address::is_own_origin(&origin, request::header("host").as_deref(), &config::trusted_origins()),
+        (None, Some(site)) => matches!(site.as_str(), "same-origin" | "none"),
+        (None, None) => request::current().is_some_and(|request| request.is_reading()),
+    }
+}
+
+/// Caches know that an answer to Authorization is for one client only; of other headers they do not.
+fn keep_from_caches() {
+    if let Some(request) = request::current() {
+        request.respond_with_header("Cache-Control", "no-store");
+    }
+}
+
+fn key_set() -> Value {
+    let keys: Vec<Value> = signing_keys::all_public().iter().map(|(kid, public)| access_token::public_jwk(kid, public)).collect();
+    json!({"keys": keys})
+}

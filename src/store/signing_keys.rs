@@ -1,0 +1,77 @@
+//! The keys that sign access tokens.
+
+use super::{first, run};
+use crate::backend::spi::{self, Mode};
+use crate::domain::access_token::SigningPair;
+use pgrx::Uuid;
+
+/// Name and private half of the key that signs now. For functions of auth_door.
+pub fn current() -> Option<(String, Vec<u8>)> {
+    first(
+        Mode::Write,
+        "select k.kid, s.private_key
+           from auth_private.signing_keys k
+           join auth_private.signing_secrets s on s.kid operator(pg_catalog.=) k.kid
+          where k.verifies_until is null
+          order by k.created_at using operator(pg_catalog.>)
+          limit 1",
+        &[],
+        |row| (row.value(1), row.value(2)),
+    )
+}
+
+/// A public key, while it verifies. For functions of auth_door.
+pub fn public(kid: &str) -> Option<Vec<u8>> {
+    first(
+        Mode::Read,
+        "select k.public_key from auth_private.signing_keys k
+          where k.kid operator(pg_catalog.=) $1
+            and (k.verifies_until is null or k.verifies_until operator(pg_catalog.>) pg_catalog.clock_timestamp())",
+        &[kid.into()],
+        |row| row.value(1),
+    )
+}
+
+/// Every key that verifies, by name, the newest first. For functions of auth_door.
+pub fn all_public() -> Vec<(String, Vec<u8>)> {
+    spi::query(
+        Mode::Read,
+        "select k.kid, k.public_key from auth_private.signing_keys k
+          where k.verifies_until is null or k.verifies_until operator(pg_catalog.>) pg_catalog.clock_timestamp()
+          order by k.created_at using operator(pg_catalog.>)",
+        &[],
+        |row| (row.value(1), row.value(2)),
+    )
+}
+
+/// Makes a new key the one that signs; those before it verify for some seconds yet. Those whose time is over are forgotten.
+pub fn replace(pair: &SigningPair, overlap: i32) {
+    run("delete from auth_private.signing_keys k where k.verifies_until operator(pg_catalog.<) pg_catalog.clock_timestamp()", &[]);
+    run(
+        "update auth_private.signing_keys k
+            set verifies_until = pg_catalog.clock_timestamp() operator(pg_catalog.+) pg_catalog.make_interval(secs => $1)
+          where k.verifies_until is null",
+        &[overlap.into()],
+    );
+    run("insert into auth_private.signing_keys (kid, public_key) values ($1, $2)", &[pair.kid.as_str().into(), pair.public.clone().into()]);
+    run(
+        "insert into auth_private.signing_secrets (kid, private_key) values ($1, $2)",
+        &[pair.kid.as_str().into(), pair.private.clone().into()],
+    );
+}
+
+/// Tells gateways, when the transaction commits, that there are other keys.
+pub fn announce() {
+    run("select pg_catalog.pg_notify('pgrst', 'reload config')", &[]);
+}
+
+/// Whose session it is and when it ends, in seconds since 1970. For functions of auth_door.
+pub fn subject(session: Uuid) -> Option<(Uuid, i64)> {
+    first(
+        Mode::Write,
+        "select s.user_id, pg_catalog.floor(extract(epoch from s.expires_at))::pg_catalog.int8
+           from auth.sessions s where s.id operator(pg_catalog.=) $1",
+        &[session.into()],
+        |row| (row.value(1), row.value(2)),
+    )
+}
