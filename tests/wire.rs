@@ -13,6 +13,8 @@ mod authority;
 mod bans;
 mod clients;
 mod database_roles;
+mod gateway;
+mod gateway_calls;
 mod identity;
 mod impersonation;
 mod install;

@@ -17,7 +17,7 @@ pub struct Cluster {
 
 /// The roles that we make ourselves come in through the socket, to which the directory gives nobody else a way; every other one, and
 /// every connection over TCP, needs its password.
-const ACCESS: &str = "local all postgres,app,service,plain trust
+const ACCESS: &str = "local all postgres,app,service,plain,authenticator trust
 local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
 ";
@@ -45,9 +45,14 @@ pub fn program(name: &str) -> PathBuf {
     Path::new(&config).parent().expect("pg_config lies in a directory").join(name)
 }
 
+/// A program of the server, to be run as the unprivileged user.
+fn server_command(name: &str) -> Command {
+    unprivileged_command(&program(name))
+}
+
 /// A command that runs as the unprivileged user, without what would change the server's behaviour.
-pub fn server_command(name: &str) -> Command {
-    let mut command = Command::new(program(name));
+pub fn unprivileged_command(program: &Path) -> Command {
+    let mut command = Command::new(program);
     if let Some((uid, gid)) = unprivileged() {
         command.uid(uid).gid(gid);
     }
@@ -188,6 +193,7 @@ impl Drop for Cluster {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that nobody listens on.
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }

@@ -54,6 +54,7 @@ impl Database {
             template
                 .batch_execute("create extension pg_auth cascade; grant anon, authenticated to app; grant auth_admin to service")
                 .expect("CREATE EXTENSION");
+            crate::postgrest::allow_gateway(&mut template);
             cluster
         })
     }
@@ -149,6 +150,16 @@ impl Database {
         let mut anybody = self.app();
         let result = anybody.json(&format!("select auth.sign_in('{}', '{PASSWORD}')", address(name)));
         anybody.adopt(&address(name), &result)
+    }
+
+    /// A gateway's login role, with nothing noted about a request yet.
+    pub fn gateway(&self) -> Actor {
+        self.connect("authenticator")
+    }
+
+    /// PostgREST in front of this database; of its settings these are other than README's.
+    pub fn postgrest(&self, settings: &[(&str, &str)]) -> crate::PostgRest {
+        crate::PostgRest::start(self.cluster, &self.name, settings)
     }
 
     /// Many users without passwords; their ids.

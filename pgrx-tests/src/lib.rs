@@ -3,7 +3,9 @@
 mod actor;
 mod cluster;
 mod database;
+mod postgrest;
 
 pub use actor::{Actor, Refusal};
 pub use cluster::{Cluster, development_directory, program, succeed};
 pub use database::{Database, PASSWORD, address};
+pub use postgrest::{PostgRest, Reply, allow_gateway};

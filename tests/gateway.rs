@@ -1,0 +1,475 @@
+//! Who makes a request, through the real PostgREST.
+
+use crate::domain::access_token::{self, Claims};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use pgrx_tests::{Actor, Database, PASSWORD, PostgRest, Reply, address};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// The headers of somebody with this access token.
+fn bearer(token: &str) -> [(&'static str, String); 1] {
+    [("authorization", format!("Bearer {token}"))]
+}
+
+fn call(server: &PostgRest, function: &str, headers: &[(&str, String)], arguments: Value) -> Reply {
+    let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    server.rpc(function, &headers, &arguments)
+}
+
+fn sign_in(server: &PostgRest, name: &str) -> Value {
+    let reply = call(server, "sign_in", &[], json!({"email": address(name), "password": PASSWORD}));
+    assert_eq!(reply.status, 200, "{reply:?}");
+    reply.body
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn is_refused(reply: &Reply, status: u16, code: &str) {
+    assert_eq!((reply.status, reply.code()), (status, code), "{reply:?}");
+}
+
+/// The key that signs.
+fn signing_key(dba: &mut Actor) -> (String, Vec<u8>) {
+    let row = dba.client.query_one("select kid, private_key from auth_private.signing_secrets join auth_private.signing_keys using (kid) where verifies_until is null order by created_at desc limit 1", &[]).unwrap();
+    (row.get(0), row.get(1))
+}
+
+fn now() -> i64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64
+}
+
+fn claims_of(ann: &Actor) -> Claims {
+    let now = now();
+    Claims {
+        iss: "pg_auth".into(),
+        aud: "authenticated".into(),
+        sub: ann.id,
+        role: "authenticated".into(),
+        sid: ann.session,
+        iat: now,
+        exp: now + 900,
+        jti: uuid::Uuid::new_v4(),
+        nbf: None,
+    }
+}
+
+#[test]
+fn each_of_the_three_credentials_identifies_its_user() {
+    let db = Database::new();
+    db.user("Ann");
+    let server = db.postgrest(&[]);
+    let signed_in = sign_in(&server, "Ann");
+    let (token, access) = (text(&signed_in["token"]), text(&signed_in["access_token"]));
+    let cookie = ("cookie", format!("other=1; session={token}"));
+    let own = ("origin", format!("http://127.0.0.1:{}", server.port));
+    for headers in [bearer(&access).to_vec(), vec![("x-session-token", token.clone())], vec![cookie, own]] {
+        let reply = call(&server, "uid", &headers, json!({}));
+        assert_eq!((reply.status, &reply.body), (200, &signed_in["user"]["id"]), "{headers:?}");
+        // With the table privileges of somebody signed in, under the policies.
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let rows = server.send("GET", "/users?select=email", &headers, None);
+        assert_eq!(rows.body, json!([{"email": "ann@example.org"}]));
+        assert_eq!(server.send("GET", "/rpc/get_session", &headers, None).body["user"]["email"], "ann@example.org");
+    }
+    let nobody = call(&server, "uid", &[], json!({}));
+    assert_eq!((nobody.status, nobody.body), (200, Value::Null));
+    assert_eq!(server.send("GET", "/users?select=email", &[], None).status, 401);
+    // What is shown must be good, and the first of the three decides.
+    for headers in [
+        vec![("x-session-token", "as_unknown".to_owned())],
+        vec![("x-session-token", String::new())],
+        vec![("x-session-token", "as_unknown".to_owned()), ("cookie", format!("session={token}"))],
+        [bearer("a.b.c").to_vec(), vec![("x-session-token", token.clone())]].concat(),
+    ] {
+        let reply = call(&server, "uid", &headers, json!({}));
+        assert_eq!(reply.status, 401, "{headers:?}: {reply:?}");
+    }
+    let private = call(&server, "uid", &[("x-session-token", token)], json!({}));
+    assert_eq!(private.header("cache-control"), Some("no-store"));
+}
+
+#[test]
+fn what_ends_a_session_is_felt_at_the_next_request_with_the_same_token() {
+    let db = Database::new();
+    let root = db.admin("Root");
+    let server = db.postgrest(&[]);
+    let root = [("x-session-token", root.token.clone())];
+    let endings: [(&str, &dyn Fn(&Value, &[(&str, String)]) -> Reply); 7] = [
+        ("ban", &|who, _| call(&server, "ban_user", &root, json!({"user_id": who["user"]["id"], "ban_expires_in": 3600}))),
+        ("sign-out", &|_, own| call(&server, "sign_out", own, json!({}))),
+        ("revocation", &|who, own| call(&server, "revoke_session", own, json!({"session_id": who["session"]["id"]}))),
+        ("revocation by an administrator", &|who, _| call(&server, "revoke_user_sessions", &root, json!({"user_id": who["user"]["id"]}))),
+        ("a new password", &|_, own| {
+            let arguments = json!({"current_password": PASSWORD, "new_password": "another password", "revoke_other_sessions": true});
+            let reply = call(&server, "change_password", own, arguments);
+            let access = text(&reply.body["access_token"]);
+            assert_eq!(call(&server, "uid", &bearer(&access), json!({})).body, reply.body["user"]["id"], "the new token is good");
+            reply
+        }),
+        ("a password set by an administrator", &|who, _| {
+            call(&server, "set_user_password", &root, json!({"user_id": who["user"]["id"], "new_password": "another password"}))
+        }),
+        ("deletion", &|_, own| {
+            let user = call(&server, "uid", own, json!({})).body;
+            call(&server, "delete_user", own, json!({"user_id": user}))
+        }),
+    ];
+    for (number, (what, end)) in endings.iter().enumerate() {
+        let name = format!("user{number}");
+        db.user(&name);
+        let signed_in = sign_in(&server, &name);
+        let own = bearer(&text(&signed_in["access_token"]));
+        assert_eq!(call(&server, "uid", &own, json!({})).body, signed_in["user"]["id"]);
+        let reply = end(&signed_in, &own);
+        assert_eq!(reply.status, 200, "{what}: {reply:?}");
+        is_refused(&call(&server, "uid", &own, json!({})), 401, "INVALID_SESSION");
+        is_refused(&call(&server, "uid", &[("x-session-token", text(&signed_in["token"]))], json!({})), 401, "INVALID_SESSION");
+    }
+}
+
+#[test]
+fn forged_and_odd_tokens_are_refused() {
+    let db = Database::new();
+    let ann = db.user("Ann");
+    let server = db.postgrest(&[]);
+    let mut dba = db.dba();
+    let (kid, private) = signing_key(&mut dba);
+    let public: Vec<u8> = dba.one("select public_key from auth_private.signing_keys");
+    let good = claims_of(&ann);
+    let sign = |claims: &Claims| access_token::sign(claims, kid.clone(), &private).unwrap();
+    assert_eq!(call(&server, "uid", &bearer(&sign(&good)), json!({})).body, json!(ann.id), "the test signs as we do");
+    let stranger = access_token::new_pair();
+    let header = Header { kid: Some(kid.clone()), ..Header::new(Algorithm::EdDSA) };
+    let odd = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let mut claims = json!(good).as_object().unwrap().clone();
+        change(&mut claims);
+        jsonwebtoken::encode(&header, &claims, &EncodingKey::from_ed_der(&private)).unwrap()
+    };
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    let none = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), URL_SAFE_NO_PAD.encode(json!(good).to_string()));
+    let public_text = URL_SAFE_NO_PAD.encode(&public);
+    let hs = |secret: &[u8]| jsonwebtoken::encode(&Header::new(Algorithm::HS256), &good, &EncodingKey::from_secret(secret)).unwrap();
+    // Twice there: the first is past, the second is not.
+    let twice = {
+        let body = json!(good).to_string().replacen('{', r#"{"exp":1,"#, 1);
+        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(json!(header).to_string()), URL_SAFE_NO_PAD.encode(body));
+        let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &EncodingKey::from_ed_der(&private), Algorithm::EdDSA).unwrap();
+        format!("{message}.{signature}")
+    };
+    let bob = db.user("Bob");
+    let mut tokens = vec![
+        ("none", none),
+        ("the public key as a secret", hs(&public)),
+        ("its text as a secret", hs(public_text.as_bytes())),
+        ("a stranger's key", access_token::sign(&good, stranger.kid, &stranger.private).unwrap()),
+        ("a stranger's key under our name", access_token::sign(&good, kid.clone(), &stranger.private).unwrap()),
+        ("no name of a key", jsonwebtoken::encode(&Header::new(Algorithm::EdDSA), &good, &EncodingKey::from_ed_der(&private)).unwrap()),
+        ("a claim twice", twice),
+        ("expired", sign(&Claims { exp: good.iat - 1, ..good.clone() })),
+        ("not yet valid", sign(&Claims { nbf: Some(good.iat + 300), ..good.clone() })),
+        ("from the future", sign(&Claims { iat: good.iat + 300, ..good.clone() })),
+        ("another issuer", sign(&Claims { iss: "https://elsewhere.example".into(), ..good.clone() })),
+        ("another audience", sign(&Claims { aud: "elsewhere".into(), ..good.clone() })),
+        ("several audiences", odd(&|claims| drop(claims.insert("aud".into(), json!(["authenticated"]))))),
+        ("another user's session", sign(&Claims { sid: bob.session, ..good.clone() })),
+        ("no such session", sign(&Claims { sid: uuid::Uuid::new_v4(), ..good.clone() })),
+        ("a time that is a text", odd(&|claims| drop(claims.insert("exp".into(), json!("2999999999"))))),
+        ("a time that is a fraction", odd(&|claims| drop(claims.insert("iat".into(), json!(1.5))))),
+        ("a subject that is a list", odd(&|claims| drop(claims.insert("sub".into(), json!([ann.id]))))),
+        ("a superuser's role", sign(&Claims { role: "postgres".into(), ..good.clone() })),
+        ("the administrators' role", sign(&Claims { role: "auth_admin".into(), ..good.clone() })),
+        ("anon's role", sign(&Claims { role: "anon".into(), ..good.clone() })),
+        ("only a role", odd(&|claims| claims.retain(|claim, _| claim == "role"))),
+        ("nothing", odd(&|claims| claims.clear())),
+    ];
+    for claim in ["iss", "aud", "sub", "role", "sid", "iat", "exp", "jti"] {
+        tokens.push((claim, odd(&|claims| drop(claims.remove(claim)))));
+    }
+    for (what, token) in &tokens {
+        for function in ["uid", "list_sessions"] {
+            let reply = call(&server, function, &bearer(token), json!({}));
+            assert!([400, 401, 403].contains(&reply.status) && reply.body["code"].is_string(), "{what}: {reply:?}");
+        }
+        // The role of that name, were it the gateway's to take, would not help either.
+        if what.ends_with(" role") {
+            dba.run("grant auth_admin to authenticator");
+            let reply = call(&server, "uid", &bearer(token), json!({}));
+            dba.run("revoke auth_admin from authenticator");
+            assert!([400, 401, 403].contains(&reply.status), "{what}: {reply:?}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_was_replaced_verifies_for_as_long_as_its_last_token() {
+    let db = Database::new();
+    let root = db.admin("Root");
+    let ann = db.user("Ann");
+    let server = db.postgrest(&[]);
+    let mut dba = db.dba();
+    let (old_kid, old_private) = signing_key(&mut dba);
+    let old = access_token::sign(&claims_of(&ann), old_kid.clone(), &old_private).unwrap();
+    let root = [("x-session-token", root.token.clone())];
+    is_refused(&call(&server, "rotate_signing_key", &bearer(&old), json!({})), 403, "PERMISSION_DENIED");
+    let rotated = call(&server, "rotate_signing_key", &root, json!({}));
+    assert_eq!(rotated.status, 200, "{rotated:?}");
+    assert_eq!(dba.one::<i64>("select count(*) from auth.audit_log where action = 'rotate_signing_key'"), 1);
+    let new = text(&sign_in(&server, "Ann")["access_token"]);
+    assert_eq!(access_token::key_id(&new), rotated.body["kid"].as_str().map(str::to_owned));
+    // PostgREST hears of it at commit.
+    let started = Instant::now();
+    while call(&server, "uid", &bearer(&new), json!({})).status != 200 {
+        assert!(started.elapsed() < Duration::from_secs(10), "the new key was not picked up");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(call(&server, "uid", &bearer(&old), json!({})).body, json!(ann.id));
+    let keys = |server: &PostgRest| -> Vec<Value> {
+        server.send("GET", "/rpc/jwks", &[], None).body["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect()
+    };
+    assert_eq!(keys(&server), [rotated.body["kid"].clone(), json!(old_kid)]);
+    // Once its time is over we refuse it, also while PostgREST still knows it.
+    dba.run("update auth_private.signing_keys set verifies_until = clock_timestamp() where verifies_until is not null");
+    let late = access_token::sign(&claims_of(&ann), old_kid, &old_private).unwrap();
+    is_refused(&call(&server, "uid", &bearer(&late), json!({})), 401, "INVALID_SESSION");
+    assert_eq!(keys(&server).len(), 1);
+    call(&server, "rotate_signing_key", &root, json!({}));
+    assert_eq!(dba.one::<i64>("select count(*) from auth_private.signing_secrets"), 2, "the key whose time is over is forgotten");
+}
+
+#[test]
+fn an_access_token_ends_with_its_time_and_with_its_session() {
+    let db = Database::new();
+    db.user("Ann");
+    db.dba().run(&format!("alter database {} set auth.access_token_lifetime = 2", db.name));
+    let server = db.postgrest(&[]);
+    let signed_in = sign_in(&server, "Ann");
+    let own = bearer(&text(&signed_in["access_token"]));
+    assert_eq!(call(&server, "uid", &own, json!({})).status, 200);
+    std::thread::sleep(Duration::from_millis(2_100));
+    // PostgREST allows clocks half a minute; we do not: it is one clock.
+    is_refused(&call(&server, "uid", &own, json!({})), 401, "INVALID_SESSION");
+    let refreshed = call(&server, "refresh_session", &[], json!({"token": signed_in["token"]}));
+    assert_eq!(call(&server, "uid", &bearer(&text(&refreshed.body["access_token"])), json!({})).body, signed_in["user"]["id"]);
+    db.dba().run("update auth.sessions set expires_at = clock_timestamp() + '1 s'");
+    let short = call(&server, "refresh_session", &[], json!({"token": signed_in["token"]}));
+    std::thread::sleep(Duration::from_millis(1_100));
+    is_refused(&call(&server, "uid", &bearer(&text(&short.body["access_token"])), json!({})), 401, "INVALID_SESSION");
+}
+
+#[test]
+fn the_cookie_is_accepted_from_our_own_pages_only() {
+    let db = Database::new();
+    let ann = db.user("Ann");
+    let server = db.postgrest(&[]);
+    let cookie = |more: &[(&'static str, &str)]| {
+        let mut headers = vec![("cookie", format!("session={}", ann.token))];
+        headers.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        headers
+    };
+    let own = format!("http://127.0.0.1:{}", server.port);
+    for headers in [cookie(&[("origin", &own)]), cookie(&[("sec-fetch-site", "same-origin")]), cookie(&[("sec-fetch-site", "none")])] {
+        assert_eq!(call(&server, "uid", &headers, json!({})).body, json!(ann.id), "{headers:?}");
+    }
+    for more in [
+        &[("origin", "https://evil.example")][..],
+        &[("origin", "null")],
+        &[("origin", "https://evil.example"), ("sec-fetch-site", "same-origin")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site")],
+        &[],
+    ] {
+        let headers = cookie(more);
+        for function in ["uid", "sign_out"] {
+            let reply = call(&server, function, &headers, json!({}));
+            is_refused(&reply, 403, "PERMISSION_DENIED");
+            assert_eq!(reply.header("set-cookie"), None, "nobody else's page signs Ann out");
+        }
+    }
+    // A page's form, as a browser sends it from elsewhere.
+    let form =
+        [("content-type", "application/x-www-form-urlencoded"), ("cookie", headers_cookie(&ann)), ("origin", "https://evil.example")];
+    is_refused(&server.send("POST", "/rpc/revoke_sessions", &form, Some("")), 403, "PERMISSION_DENIED");
+    assert_eq!(db.dba().one::<i64>("select count(*) from auth.sessions"), 1);
+    // To read without saying from where is what typing the address does.
+    let reading = server.send("GET", "/rpc/uid", &[("cookie", headers_cookie(&ann))], None);
+    assert_eq!(reading.body, json!(ann.id));
+    db.dba().run(&format!("alter database {} set auth.trusted_origins = 'https://app.example, https://other.example'", db.name));
+    let server = db.postgrest(&[]);
+    assert_eq!(call(&server, "uid", &cookie(&[("origin", "https://app.example")]), json!({})).body, json!(ann.id));
+    // A dead one is cleared; an empty one is none.
+    db.dba().run("delete from auth.sessions");
+    let dead = server.send("GET", "/rpc/uid", &[("cookie", headers_cookie(&ann))], None);
+    is_refused(&dead, 401, "INVALID_SESSION");
+    assert!(dead.header("set-cookie").is_some_and(|cookie| cookie.starts_with("session=; Path=/; Max-Age=0;")), "{dead:?}");
+    assert_eq!(server.send("GET", "/rpc/uid", &[("cookie", "session=")], None).status, 200);
+}
+
+fn headers_cookie(actor: &Actor) -> &'static str {
+    Box::leak(format!("session={}", actor.token).into_boxed_str())
+}
+
+#[test]
+fn the_cookie_is_set_where_that_is_wanted_and_cleared_at_sign_out() {
+    let db = Database::new();
+    db.user("Ann");
+    let server = db.postgrest(&[]);
+    let credentials = json!({"email": "ann@example.org", "password": PASSWORD});
+    assert_eq!(call(&server, "sign_in", &[], credentials.clone()).header("set-cookie"), None);
+    db.dba().run(&format!("alter database {} set auth.set_session_cookie = on", db.name));
+    let server = db.postgrest(&[]);
+    let reply = call(&server, "sign_in", &[], credentials);
+    let set = reply.header("set-cookie").expect("a cookie").to_owned();
+    assert_eq!(set, format!("session={}; Path=/; Max-Age=604800; HttpOnly; Secure; SameSite=Lax", text(&reply.body["token"])));
+    let not_remembered = json!({"email": "ann@example.org", "password": PASSWORD, "remember_me": false});
+    assert!(!call(&server, "sign_in", &[], not_remembered).header("set-cookie").unwrap().contains("Max-Age"));
+    let wrong = call(&server, "sign_in", &[], json!({"email": "ann@example.org", "password": "not the password"}));
+    assert_eq!((wrong.status, wrong.header("set-cookie")), (401, None));
+    let browser = [("cookie", set.split(';').next().unwrap().to_owned()), ("sec-fetch-site", "same-origin".to_owned())];
+    let out = call(&server, "sign_out", &browser, json!({}));
+    assert!(out.header("set-cookie").is_some_and(|cookie| cookie.starts_with("session=; Path=/; Max-Age=0;")), "{out:?}");
+}
+
+#[test]
+fn answers_have_a_status_and_what_they_record_is_committed() {
+    let db = Database::new();
+    let ann = db.user("Ann");
+    db.dba().run(&format!("alter database {} set auth.client_address_header = 'X-Forwarded-For'", db.name));
+    db.dba().run(&format!("alter database {} set auth.max_failed_attempts = 3", db.name));
+    let server = db.postgrest(&[]);
+    let client = [("x-forwarded-for", "198.51.100.1, 203.0.113.7".to_owned()), ("user-agent", "a browser".to_owned())];
+    let wrong = json!({"email": "ann@example.org", "password": "not the password", "ip_address": "192.0.2.66"});
+    for failures in 1..=3 {
+        let reply = call(&server, "sign_in", &client, wrong.clone());
+        is_refused(&reply, 401, "INVALID_EMAIL_OR_PASSWORD");
+        let recorded =
+            "select count(*) from auth.audit_log where action = 'sign_in' and ip_address = '203.0.113.7' and user_agent = 'a browser'
+                           and details ->> 'outcome' = 'INVALID_EMAIL_OR_PASSWORD' and details ->> 'claimed_ip_address' = '192.0.2.66'";
+        assert_eq!(db.dba().one::<i64>(recorded), failures);
+    }
+    let blocked = call(&server, "sign_in", &client, wrong);
+    is_refused(&blocked, 429, "TOO_MANY_ATTEMPTS");
+    let seconds: u32 = blocked.header("retry-after").unwrap().parse().unwrap();
+    assert!((25..=30).contains(&seconds), "{blocked:?}");
+    assert_eq!(blocked.body["details"], format!("TOO_MANY_ATTEMPTS: {seconds}"), "browsers are not shown the header");
+    // Others from elsewhere are not held up, nor is the session that is there.
+    db.user("Bob");
+    sign_in(&server, "Bob");
+    let own = [("x-session-token", ann.token.clone())];
+    is_refused(&call(&server, "verify_password", &own, json!({"password": "not the password"})), 429, "TOO_MANY_ATTEMPTS");
+    db.dba().run("select auth.ban_user(id, 'spam') from auth.users where email = 'bob@example.org'");
+    let banned = call(&server, "sign_in", &[], json!({"email": "bob@example.org", "password": PASSWORD}));
+    is_refused(&banned, 403, "BANNED_USER");
+    assert_eq!(banned.body["details"]["reason"], "spam");
+    assert_eq!(db.dba().one::<i64>("select count(*) from auth.audit_log where details ->> 'outcome' = 'BANNED_USER'"), 1);
+}
+
+#[test]
+fn secrets_are_not_taken_from_an_address() {
+    let db = Database::new();
+    let ann = db.user("Ann");
+    let server = db.postgrest(&[]);
+    for path in [
+        format!("/rpc/sign_in?email=ann@example.org&password={}", PASSWORD.replace(' ', "%20")),
+        "/rpc/sign_up?email=new@example.org&password=a%20fine%20password".to_owned(),
+        format!("/rpc/use_session?token={}", ann.token),
+        format!("/rpc/refresh_session?token={}", ann.token),
+    ] {
+        let reply = server.send("GET", &path, &[], None);
+        is_refused(&reply, 405, "READ_ONLY");
+    }
+    let own = [("x-session-token", ann.token.as_str())];
+    for function in ["sign_out", "revoke_sessions", "verify_password?password=x", "set_password?new_password=x", "rotate_signing_key"] {
+        is_refused(&server.send("GET", &format!("/rpc/{function}"), &own, None), 405, "READ_ONLY");
+    }
+    assert_eq!(db.dba().one::<i64>("select count(*) from auth.sessions"), 1);
+    for reader in [
+        "uid",
+        "session_id",
+        "actor_id",
+        "current_user_roles",
+        "get_session",
+        "list_sessions",
+        "jwks",
+        "has_permission?permission=user:ban",
+    ] {
+        assert_eq!(server.send("GET", &format!("/rpc/{reader}"), &own, None).status, 200, "{reader}");
+        assert_eq!(server.send("HEAD", &format!("/rpc/{reader}"), &own, None).status, 200, "{reader}");
+    }
+    assert_eq!(server.send("GET", &format!("/rpc/get_user?user_id={}", ann.id), &own, None).body["email"], "ann@example.org");
+}
+
+/// A gateway's connection with these claims noted, in a transaction.
+fn noted(actor: &mut Actor, claims: &Value) {
+    actor.run(&format!("begin; set local request.jwt.claims = '{claims}'"));
+}
+
+#[test]
+fn claims_are_believed_from_gateways_only() {
+    let db = Database::new();
+    let ann = db.user("Ann");
+    let claims = json!(claims_of(&ann));
+    let mut gateway = db.gateway();
+    noted(&mut gateway, &claims);
+    gateway.run("set local role authenticated; select auth.pre_request()");
+    assert_eq!(gateway.one::<Option<uuid::Uuid>>("select auth.uid()"), Some(ann.id));
+    gateway.run("rollback");
+    for role in ["app", "service", "postgres"] {
+        let mut other = db.connect(role);
+        noted(&mut other, &claims);
+        other.run(&format!("set local request.method = 'POST'; set local request.headers = '{}'", json!({"x-session-token": ann.token})));
+        assert_eq!(other.one::<Option<uuid::Uuid>>("select auth.uid()"), None, "{role}: claims alone are nothing");
+        other.run("select auth.pre_request()");
+        assert_eq!(other.one::<Option<uuid::Uuid>>("select auth.uid()"), None, "{role}");
+        assert_eq!(other.one::<String>("select current_user::text"), role);
+        other.run("rollback");
+    }
+    // Nor does SET ROLE or SET SESSION AUTHORIZATION make one: what counts is who has logged in.
+    let mut app = db.app();
+    app.run("begin");
+    app.is_refused("set session authorization authenticator", "42501", "permission denied to set session authorization \"authenticator\"");
+    // And the claims without pre_request are nothing for the gateway too.
+    noted(&mut gateway, &claims);
+    gateway.run("set local role authenticated");
+    assert_eq!(gateway.one::<Option<uuid::Uuid>>("select auth.uid()"), None);
+}
+
+#[test]
+fn a_request_speaks_for_one_subject() {
+    let db = Database::new();
+    let (ann, bob) = (db.user("Ann"), db.user("Bob"));
+    let (of_ann, of_bob) = (json!(claims_of(&ann)), json!(claims_of(&bob)));
+    let mut gateway = db.gateway();
+    let refused = |gateway: &mut Actor, statement: &str, detail: &str| {
+        gateway.run("savepoint s");
+        gateway.is_refused(statement, "42501", detail);
+        gateway.run("rollback to s");
+    };
+    for (first, undo) in [(&of_ann, ""), (&of_ann, "; select auth.reset_session()"), (&json!({"role": "anon"}), "")] {
+        noted(&mut gateway, first);
+        gateway.run(&format!("set local role authenticated; select auth.pre_request(); select auth.pre_request(){undo}"));
+        gateway.run(&format!("set local request.jwt.claims = '{of_bob}'"));
+        refused(&mut gateway, "select auth.pre_request()", "PERMISSION_DENIED: pre_request");
+        if first == &of_ann {
+            refused(&mut gateway, &format!("select auth.use_session('{}')", bob.token), "PERMISSION_DENIED: use_session");
+        }
+        assert_ne!(gateway.one::<Option<uuid::Uuid>>("select auth.uid()"), Some(bob.id));
+        gateway.run("rollback");
+    }
+    // A rollback to before it does not forget it; the end of the transaction does.
+    noted(&mut gateway, &of_ann);
+    gateway.run("set local role authenticated; savepoint before; select auth.pre_request(); rollback to before");
+    gateway.run(&format!("set local request.jwt.claims = '{of_bob}'"));
+    refused(&mut gateway, "select auth.pre_request()", "PERMISSION_DENIED: pre_request");
+    gateway.run("commit");
+    noted(&mut gateway, &of_bob);
+    gateway.run("set local role anon; select auth.pre_request()");
+    assert_eq!(gateway.one::<String>("select current_user::text"), "authenticated", "the role comes with the identity");
+    assert_eq!(gateway.one::<Option<uuid::Uuid>>("select auth.uid()"), Some(bob.id));
+    gateway.run("commit");
+    assert_eq!(gateway.one::<String>("select current_user::text"), "authenticator");
+    // Nothing is left on the connection for the next request.
+    gateway.run("set role authenticated");
+    gateway.is_refused(&format!("select auth.use_session('{}', is_local => false)", ann.token), "22023", "INVALID_ARGUMENT: is_local");
+}
