@@ -176,6 +176,7 @@ impl Cluster {
     }
 
     fn stop(&self) {
+        crate::PostgRest::stop_detached(&self.directory);
         if self.data().join("postmaster.pid").exists() {
             let _ = server_command("pg_ctl").args(["-w", "-s", "-m", "immediate", "stop", "-D"]).arg(self.data()).output();
         }

