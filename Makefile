@@ -3,6 +3,7 @@
 # make run        set everything up, start a private cluster, show the main job, say how to connect
 # make test       set everything up, run all tests
 # make api        the same cluster with PostgREST in front of it, and curl lines that work
+# make bench      the figures of README
 # make stop       stop the private cluster of make run
 
 # The newest server installed from PostgreSQL's or Debian's packages, unless told.
@@ -22,7 +23,7 @@ SQL = sql/path.sql sql/requirements.sql sql/schemas.sql sql/functions/identity.s
 
 DEV = . pgrx-tests/dev.sh
 
-.PHONY: all library install run api test stop clean
+.PHONY: all library install run api test bench stop clean
 all: library $(SCRIPT)
 
 library:
@@ -48,6 +49,9 @@ api:
 
 test:
 	@$(DEV) && setup && private_server && python_tools && gateway_tools && cargo test --locked --package pgrx-tests
+
+bench:
+	@$(DEV) && setup && private_server && gateway_tools && cargo bench --locked --quiet --package pgrx-tests
 
 stop:
 	@$(DEV) && private_server_paths && cargo run --locked --quiet --package pgrx-tests --bin tour -- stop
