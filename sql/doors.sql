@@ -55,6 +55,8 @@ declare
     expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds);
     session_id uuid;
 begin
+    -- The user first, as a deletion takes them: in the other order the two would wait for each other.
+    perform from auth.users u where u.id operator(pg_catalog.=) of_user for key share;
     -- "for share": at REPEATABLE READ a password changed since our snapshot stops us here.
     perform from auth_private.passwords p
       where p.user_id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash for share;

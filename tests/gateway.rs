@@ -203,6 +203,38 @@ fn forged_and_odd_tokens_are_refused() {
 }
 
 #[test]
+fn another_key_of_the_gateway_signs_nobody_in() {
+    let db = Database::new();
+    let ann = db.user("Ann");
+    let secret = "a secret that the gateway shares with somebody";
+    let server = db.postgrest(&[("PGRST_JWT_SECRET", secret), ("PGRST_DB_PRE_CONFIG", "")]);
+    let token =
+        jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims_of(&ann), &EncodingKey::from_secret(secret.as_bytes())).unwrap();
+    for (separator, more) in [(" ", vec![]), ("\t", vec![]), ("  ", vec![]), (" ", vec![("authorization", "Basic eA==")])] {
+        let bearer = format!("Bearer{separator}{token}");
+        let headers = [vec![("authorization", bearer.as_str())], more].concat();
+        let reply = server.rpc("uid", &headers, &json!({}));
+        assert_eq!(reply.status, 401, "{separator:?}: {reply:?}");
+    }
+    for nothing in ["Bearer", "Bearer ", "bearer x"] {
+        assert_eq!(server.rpc("uid", &[("authorization", nothing)], &json!({})).status, 401, "{nothing}");
+    }
+}
+
+#[test]
+fn two_rotations_at_once_leave_one_key_that_signs() {
+    let db = Database::new();
+    let (mut one, mut other) = (db.dba(), db.dba());
+    one.run("begin; select auth.rotate_signing_key()");
+    let waiting = std::thread::spawn(move || other.run("select auth.rotate_signing_key()"));
+    while db.dba().one::<i64>("select count(*) from pg_locks where not granted") == 0 {}
+    one.run("commit");
+    waiting.join().unwrap();
+    let count = "select format('%s of %s', count(*) filter (where verifies_until is null), count(*)) from auth_private.signing_keys";
+    assert_eq!(db.dba().one::<String>(count), "1 of 3");
+}
+
+#[test]
 fn a_key_that_was_replaced_verifies_for_as_long_as_its_last_token() {
     let db = Database::new();
     let root = db.admin("Root");
@@ -303,7 +335,10 @@ fn the_cookie_is_accepted_from_our_own_pages_only() {
     let dead = server.send("GET", "/rpc/uid", &[("cookie", headers_cookie(&ann))], None);
     is_refused(&dead, 401, "INVALID_SESSION");
     assert!(dead.header("set-cookie").is_some_and(|cookie| cookie.starts_with("session=; Path=/; Max-Age=0;")), "{dead:?}");
-    assert_eq!(server.send("GET", "/rpc/uid", &[("cookie", "session=")], None).status, 200);
+    for foreign in ["session=", "session=eyJhIjoxfQ.of.another.program"] {
+        let reply = server.send("GET", "/rpc/uid", &[("cookie", foreign)], None);
+        assert_eq!((reply.status, reply.header("set-cookie")), (200, None), "{foreign}");
+    }
 }
 
 fn headers_cookie(actor: &Actor) -> &'static str {
@@ -319,15 +354,27 @@ fn the_cookie_is_set_where_that_is_wanted_and_cleared_at_sign_out() {
     assert_eq!(call(&server, "sign_in", &[], credentials.clone()).header("set-cookie"), None);
     db.dba().run(&format!("alter database {} set auth.set_session_cookie = on", db.name));
     let server = db.postgrest(&[]);
-    let reply = call(&server, "sign_in", &[], credentials);
+    let page = [("sec-fetch-site", "same-origin".to_owned())];
+    for elsewhere in [vec![("origin", "https://evil.example".to_owned())], vec![("sec-fetch-site", "cross-site".to_owned())], vec![]] {
+        let reply = call(&server, "sign_in", &elsewhere, credentials.clone());
+        assert_eq!((reply.status, reply.header("set-cookie")), (200, None), "another site signs nobody in");
+    }
+    let reply = call(&server, "sign_in", &page, credentials);
     let set = reply.header("set-cookie").expect("a cookie").to_owned();
     assert_eq!(set, format!("session={}; Path=/; Max-Age=604800; HttpOnly; Secure; SameSite=Lax", text(&reply.body["token"])));
     let not_remembered = json!({"email": "ann@example.org", "password": PASSWORD, "remember_me": false});
-    assert!(!call(&server, "sign_in", &[], not_remembered).header("set-cookie").unwrap().contains("Max-Age"));
-    let wrong = call(&server, "sign_in", &[], json!({"email": "ann@example.org", "password": "not the password"}));
+    assert!(!call(&server, "sign_in", &page, not_remembered).header("set-cookie").unwrap().contains("Max-Age"));
+    let wrong = call(&server, "sign_in", &page, json!({"email": "ann@example.org", "password": "not the password"}));
     assert_eq!((wrong.status, wrong.header("set-cookie")), (401, None));
     let browser = [("cookie", set.split(';').next().unwrap().to_owned()), ("sec-fetch-site", "same-origin".to_owned())];
-    let out = call(&server, "sign_out", &browser, json!({}));
+    let arguments = json!({"current_password": PASSWORD, "new_password": PASSWORD, "revoke_other_sessions": true});
+    let changed = call(&server, "change_password", &browser, arguments);
+    let renewed = changed.header("set-cookie").expect("a cookie for the new session").to_owned();
+    let other = sign_in(&server, "Ann");
+    let renewed = ("cookie", renewed.split(';').next().unwrap().to_owned());
+    let out = call(&server, "sign_out", &[("x-session-token", text(&other["token"])), renewed.clone()], json!({}));
+    assert_eq!((out.status, out.header("set-cookie")), (200, None), "the cookie is of another session");
+    let out = call(&server, "sign_out", &[renewed, page[0].clone()], json!({}));
     assert!(out.header("set-cookie").is_some_and(|cookie| cookie.starts_with("session=; Path=/; Max-Age=0;")), "{out:?}");
 }
 

@@ -47,14 +47,13 @@ impl Database {
             unsafe { libc::atexit(stop_at_exit) };
             let mut dba = connect(&cluster, "postgres", "postgres");
             // "app" is an application's login role; "service" a trusted back end.
-            for statement in [&format!("create database {TEMPLATE}"), "create role app login", "create role service login"] {
+            for statement in [&format!("create database {TEMPLATE}"), "create role app login", "create role service login", "create role authenticator login noinherit"] {
                 dba.batch_execute(statement).expect("the template");
             }
             let mut template = connect(&cluster, "postgres", TEMPLATE);
             template
-                .batch_execute("create extension pg_auth cascade; grant anon, authenticated to app; grant auth_admin to service")
+                .batch_execute("create extension pg_auth cascade; grant anon, authenticated to app; grant auth_admin to service; grant anon, authenticated to authenticator")
                 .expect("CREATE EXTENSION");
-            crate::postgrest::allow_gateway(&mut template);
             cluster
         })
     }
@@ -154,11 +153,13 @@ impl Database {
 
     /// A gateway's login role, with nothing noted about a request yet.
     pub fn gateway(&self) -> Actor {
+        crate::allow_gateway(&mut self.dba().client);
         self.connect("authenticator")
     }
 
     /// PostgREST in front of this database; of its settings these are other than README's.
     pub fn postgrest(&self, settings: &[(&str, &str)]) -> crate::PostgRest {
+        crate::allow_gateway(&mut self.dba().client);
         crate::PostgRest::start(self.cluster, &self.name, settings)
     }
 

@@ -5,6 +5,8 @@ create table auth_private.signing_keys (
     created_at     timestamptz not null default pg_catalog.clock_timestamp(),
     verifies_until timestamptz
 );
+-- One key signs. Two rotations at once would otherwise leave one without an end.
+create unique index signing_keys_signing_idx on auth_private.signing_keys ((verifies_until is null)) where verifies_until is null;
 comment on table auth_private.signing_keys is 'The public halves of the keys that sign access tokens.';
 comment on column auth_private.signing_keys.verifies_until is 'Null while the key signs; then until its last token has expired.';
 
@@ -17,7 +19,7 @@ create policy signing_keys_delete on auth_private.signing_keys for delete to aut
 create policy signing_keys_door on auth_private.signing_keys for select to auth_door using (true);
 
 -- signing_secrets: the private halves. A table of its own, because whoever replaces a key need not be able to read one.
--- Neither table is dumped: a backup that is lost signs nothing, and the restored database has made its own key.
+-- Neither table is dumped: a pg_dump that is lost signs nothing, and the restored database has made its own key.
 create table auth_private.signing_secrets (
     kid         text not null constraint signing_secrets_pkey primary key
                 constraint signing_secrets_kid_fkey references auth_private.signing_keys on delete cascade,

@@ -2,13 +2,13 @@
 
 use crate::backend::identity::{self, Identity, Scope};
 use crate::backend::json::Json;
-use crate::backend::raise::run;
+use crate::backend::raise::{could_not_serialize, run};
 use crate::backend::{request, state};
 use crate::caller::{self, Record};
 use crate::config;
+use crate::deeds;
 use crate::domain::access_token::{self, Claims};
-use crate::domain::address;
-use crate::domain::token::token_hash;
+use crate::domain::token::{is_token, token_hash};
 use crate::error::{Code, Error, Result};
 use crate::store::callers::LiveSession;
 use crate::store::signing_keys;
@@ -27,6 +27,8 @@ fn pre_request() {
         if !request::is_behind_gateway() || state::is_strangers_code() {
             return Ok(());
         }
+        // What an earlier request of this connection may have left behind is nobody's answer.
+        request::clear_response();
         let session = identified_by_request()?;
         let session_id = session.as_ref().map(|session| uuid::Uuid::from_bytes(*session.id.as_bytes()));
         if !identity::is_same_subject(session_id, false) {
@@ -58,7 +60,11 @@ fn rotate_signing_key() -> Json {
     run(|| {
         let caller = caller::administrator("settings:update")?;
         let pair = access_token::new_pair();
-        signing_keys::replace(&pair, config::access_token_lifetime().saturating_add(OVERLAP_SECONDS));
+        let overlap = config::access_token_lifetime().saturating_add(OVERLAP_SECONDS);
+        // Somebody else's rotation that we have waited for is followed by ours.
+        if !(0..3).any(|_| signing_keys::replace(&pair, overlap)) {
+            could_not_serialize();
+        }
         signing_keys::announce();
         Record::of(&caller, "rotate_signing_key").with("kid", pair.kid.as_str()).ok();
         Ok(Json(json!({"kid": pair.kid})))
@@ -97,31 +103,35 @@ fn sign_access_token(of_session: Option<Uuid>) -> Option<String> {
 /// shows nothing; what it shows must be good.
 fn identified_by_request() -> Result<Option<LiveSession>> {
     let dead = || Error::from(Code::INVALID_SESSION);
-    let bearer = request::header("authorization").and_then(|header| bearer_token(&header));
-    let verified_by_gateway = request::claims().filter(|claims| names_somebody(claims));
-    if bearer.is_some() || verified_by_gateway.is_some() {
-        return by_access_token(bearer, verified_by_gateway).ok_or_else(dead).map(Some);
+    let authorization = request::header("authorization");
+    let claims = request::claims().filter(|claims| names_somebody(claims));
+    if claims.is_some() || authorization.as_deref().is_some_and(is_bearer) {
+        return by_access_token(authorization, claims).ok_or_else(dead).map(Some);
     }
     if let Some(token) = request::header("x-session-token") {
         keep_from_caches();
         return by_session_token(&token).ok_or_else(dead).map(Some);
     }
-    let Some(token) = request::cookie(request::COOKIE).filter(|token| !token.is_empty()) else { return Ok(None) };
+    let Some(token) = request::cookie(request::COOKIE).filter(|token| is_token(token)) else { return Ok(None) };
     // A browser sends the cookie along with what any page makes it send.
-    if !is_own_page() {
+    if !deeds::sessions::is_own_page() {
         return Err(Error::about(Code::PERMISSION_DENIED, "origin"));
     }
     keep_from_caches();
     by_session_token(&token).ok_or_else(|| Error { forgets_cookie: true, ..dead() }).map(Some)
 }
 
-/// The signature is verified here again where the token can be seen: the gateway may know keys that are not ours, or still those
-/// that we have retired, and whoever signs with one of those would choose the claims.
-fn by_access_token(bearer: Option<String>, verified_by_gateway: Option<String>) -> Option<LiveSession> {
+/// The signature is verified here again: the gateway may know keys that are not ours, or still those that we have retired, and
+/// whoever signs with one of those would choose the claims. Claims alone are believed where the gateway has noted no header
+/// Authorization of any kind, which PostgREST always does.
+fn by_access_token(authorization: Option<String>, claims: Option<String>) -> Option<LiveSession> {
     state::as_door(|| {
-        let claims: Claims = match bearer {
-            Some(token) => access_token::verify(&token, &signing_keys::public(&access_token::key_id(&token)?)?)?,
-            None => serde_json::from_str(&verified_by_gateway?).ok()?,
+        let claims: Claims = match authorization {
+            Some(header) => {
+                let token = header.split_ascii_whitespace().nth(1).filter(|_| is_bearer(&header))?;
+                access_token::verify(token, &signing_keys::public(&access_token::key_id(token)?)?)?
+            }
+            None => serde_json::from_str(&claims?).ok()?,
         };
         if !claims.hold(state::unix_time(), &config::issuer(), &config::audience()) {
             return None;
@@ -134,9 +144,8 @@ fn by_session_token(token: &str) -> Option<LiveSession> {
     state::as_door(|| caller::session_by_token(token_hash(token)))
 }
 
-fn bearer_token(header: &str) -> Option<String> {
-    let (scheme, token) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+fn is_bearer(authorization: &str) -> bool {
+    authorization.split_ascii_whitespace().next().is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"))
 }
 
 /// Claims of a token; of a request without one there is the role alone.
@@ -144,16 +153,6 @@ fn names_somebody(claims: &str) -> bool {
     match serde_json::from_str(claims) {
         Ok(Value::Object(claims)) => claims.keys().any(|claim| claim != "role"),
         _ => true,
-    }
-}
-
-/// Whether the page that made a browser send the cookie is the application's. Browsers say so in Origin, with every method that
-/// changes something, or at least in Sec-Fetch-Site; what says neither must only read.
-fn is_own_page() -> bool {
-    match (request::header("origin"), request::header("sec-fetch-site")) {
-        (Some(origin), _) => address::is_own_origin(&origin, request::header("host").as_deref(), &config::trusted_origins()),
-        (None, Some(site)) => matches!(site.as_str(), "same-origin" | "none"),
-        (None, None) => request::current().is_some_and(|request| request.is_reading()),
     }
 }
 

@@ -52,7 +52,10 @@ fn change_password(current_password: Option<String>, new_password: Option<String
         };
         record.with("sessions_revoked", token.is_some()).ok();
         Ok(Json(match token {
-            Some(token) => deeds::sessions::opened(user, session, token, None),
+            Some(token) => {
+                deeds::sessions::set_cookie(&token, (!limited).then(|| config::session_lifetime(true)));
+                deeds::sessions::opened(user, session, token, None)
+            }
             None => json!({"user": users::json(user), "session": sessions::json(session, Some(session)), "token": null}),
         }))
     })

@@ -130,9 +130,12 @@ fn sign_out() -> bool {
         caller::writable()?;
         let caller = Caller::User(caller::signed_in()?);
         let record = Record::of(&caller, "sign_out").to(caller.user());
+        let is_in_cookie = caller.person().is_some_and(|person| deeds::sessions::is_in_cookie(person.session.id));
         let ended = caller.person().is_some_and(|person| sessions::end(person.session.id, person.session.user));
         identity::leave();
-        deeds::sessions::forget_cookie();
+        if is_in_cookie {
+            deeds::sessions::forget_cookie();
+        }
         record.ok();
         Ok(ended)
     })

@@ -56,6 +56,15 @@ impl Request {
     }
 }
 
+/// Takes back what was noted for the response.
+pub fn clear_response() {
+    for name in [c"response.headers", c"response.status"] {
+        if setting(name).is_some() {
+            write(name, "");
+        }
+    }
+}
+
 /// A header that the gateway has noted; the name in lower case.
 pub fn header(name: &str) -> Option<String> {
     member(c"request.headers", name)

@@ -19,6 +19,11 @@ pub fn new_token() -> String {
     format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random_bytes::<32>()))
 }
 
+/// Whether it looks like one of ours.
+pub fn is_token(text: &str) -> bool {
+    text.starts_with(PREFIX)
+}
+
 /// What is stored of a token, and by what it is found: a look-up by the hash needs no comparison in constant time,
 /// since an attacker who learns how far a hash agreed learns nothing about a token that has it.
 pub fn token_hash(token: &str) -> [u8; 32] {

@@ -44,8 +44,9 @@ pub fn all_public() -> Vec<(String, Vec<u8>)> {
     )
 }
 
-/// Makes a new key the one that signs; those before it verify for some seconds yet. Those whose time is over are forgotten.
-pub fn replace(pair: &SigningPair, overlap: i32) {
+/// Makes a new key the one that signs; that before it verifies for some seconds yet. Those whose time is over are forgotten. False
+/// where another new key came in between.
+pub fn replace(pair: &SigningPair, overlap: i32) -> bool {
     run("delete from auth_private.signing_keys k where k.verifies_until operator(pg_catalog.<) pg_catalog.clock_timestamp()", &[]);
     run(
         "update auth_private.signing_keys k
@@ -53,11 +54,19 @@ pub fn replace(pair: &SigningPair, overlap: i32) {
           where k.verifies_until is null",
         &[overlap.into()],
     );
-    run("insert into auth_private.signing_keys (kid, public_key) values ($1, $2)", &[pair.kid.as_str().into(), pair.public.clone().into()]);
-    run(
-        "insert into auth_private.signing_secrets (kid, private_key) values ($1, $2)",
-        &[pair.kid.as_str().into(), pair.private.clone().into()],
+    let inserted = first(
+        Mode::Write,
+        "insert into auth_private.signing_keys (kid, public_key) values ($1, $2) on conflict do nothing returning true",
+        &[pair.kid.as_str().into(), pair.public.clone().into()],
+        |_| (),
     );
+    if inserted.is_some() {
+        run(
+            "insert into auth_private.signing_secrets (kid, private_key) values ($1, $2)",
+            &[pair.kid.as_str().into(), pair.private.clone().into()],
+        );
+    }
+    inserted.is_some()
 }
 
 /// Tells gateways, when the transaction commits, that there are other keys.
