@@ -15,6 +15,7 @@ mod clients;
 mod database_roles;
 mod gateway;
 mod gateway_calls;
+mod gateway_tokens;
 mod identity;
 mod impersonation;
 mod install;
