@@ -121,6 +121,10 @@ impl PostgRest {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        if method == "HEAD" {
+            // Its server closes some of these connections; whoever reuses one then is refused.
+            request = request.header("connection", "close");
+        }
         let response = match body {
             Some(body) => {
                 if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
