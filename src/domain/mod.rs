@@ -7,6 +7,7 @@ pub mod password;
 pub mod permission;
 pub mod profile;
 pub mod role_name;
+pub mod stored_hash;
 pub mod token;
 pub mod user_field;
 pub mod user_patch;

@@ -1,18 +1,14 @@
 //! Passwords: which may be chosen (NIST SP 800-63B-4 3.1.1.2), and how they are kept (argon2id, RFC 9106).
 
+use super::stored_hash::StoredHash;
 use super::token::random_bytes;
 use crate::error::{Code, Error, Result};
-use argon2::{Algorithm, Argon2, CustomizedPasswordHasher, Params, PasswordHash, PasswordVerifier, Version, password_hash};
+use argon2::{Algorithm, Argon2, CustomizedPasswordHasher, Params, PasswordHash, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use icu_normalizer::ComposingNormalizerBorrowed as Normalizer;
 
 /// The 19,640 commonest passwords, one a line: the list of Django's CommonPasswordValidator; see docs/third-party.md.
 const COMMON: &str = include_str!("common_passwords.txt");
-
-/// What a stored hash may cost at most. It is data: without a bound, a row that asks for 4 TiB is a denial of service.
-const MAX_MEMORY_KIB: u32 = 256 * 1024;
-const MAX_ITERATIONS: u32 = 10;
-const MAX_LANES: u32 = 4;
 
 /// What a new password must fulfil. There are no rules of composition: NIST forbids them.
 pub struct Policy {
@@ -33,8 +29,13 @@ pub struct Cost {
     pub iterations: u32,
 }
 
-/// A password in NFC, so that one typed on another keyboard is the same; its length is bounded.
-pub struct Password(String);
+/// A password, of bounded length.
+pub struct Password {
+    /// In NFC, so that one typed on another keyboard is the same.
+    normal: String,
+    /// As it was typed: other systems have hashed it so, or in another form.
+    typed: String,
+}
 
 impl Password {
     /// A password to be compared, or PASSWORD_TOO_LONG.
@@ -48,16 +49,16 @@ impl Password {
         if normal.chars().count() > policy.max_length {
             return Err(Code::PASSWORD_TOO_LONG.into());
         }
-        Ok(Password(normal))
+        Ok(Password { normal, typed: text.to_owned() })
     }
 
     /// A new password, or the first rule that it breaks.
     pub fn chosen(text: &str, policy: &Policy) -> Result<Self> {
         let password = Self::presented(text, policy)?;
-        if password.0.chars().count() < policy.min_length {
+        if password.normal.chars().count() < policy.min_length {
             return Err(Error::about(Code::PASSWORD_TOO_SHORT, format!("at least {} characters", policy.min_length)));
         }
-        let folded = password.0.to_lowercase();
+        let folded = password.normal.to_lowercase();
         if policy.blocklist && COMMON.lines().any(|common| common == folded) {
             return Err(Code::PASSWORD_TOO_COMMON.into());
         }
@@ -68,25 +69,23 @@ impl Password {
     pub fn hash(&self, cost: Cost) -> Result<String> {
         let params = Params::new(cost.memory_kib, cost.iterations, 1, None).map_err(|_| Code::OUT_OF_MEMORY)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
-        CustomizedPasswordHasher::<PasswordHash>::hash_password_with_params(&argon2, self.0.as_bytes(), &random_bytes::<16>(), params)
+        CustomizedPasswordHasher::<PasswordHash>::hash_password_with_params(&argon2, self.normal.as_bytes(), &random_bytes::<16>(), params)
             .map(|hash| hash.to_string())
             .map_err(|_| Code::OUT_OF_MEMORY.into())
     }
 
-    /// Whether this is the password under a stored PHC string. Costs what the string says.
+    /// Whether this is the password under a stored hash. Takes what the hash says.
     pub fn matches(&self, stored: &str) -> Result<bool> {
-        let Some(hash) = PasswordHash::new(stored).ok().filter(is_affordable) else { return Ok(false) };
-        match Argon2::default().verify_password(self.0.as_bytes(), &hash) {
-            Ok(()) => Ok(true),
-            Err(password_hash::Error::PasswordInvalid) => Ok(false),
-            Err(_) => Err(Code::OUT_OF_MEMORY.into()),
-        }
+        let Some(hash) = StoredHash::parse(stored) else { return Ok(false) };
+        let first = match hash {
+            StoredHash::Argon2(_) => self.normal.clone(),
+            // Better Auth, Lucia since version 2.
+            _ => Normalizer::new_nfkc().normalize(&self.typed).into_owned(),
+        };
+        let mut spellings = vec![first, self.typed.clone()];
+        spellings.dedup();
+        hash.matches(&spellings)
     }
-}
-
-fn is_affordable(hash: &PasswordHash) -> bool {
-    Params::try_from(hash)
-        .is_ok_and(|params| params.m_cost() <= MAX_MEMORY_KIB && params.t_cost() <= MAX_ITERATIONS && params.p_cost() <= MAX_LANES)
 }
 
 /// True when a hash was made in another way or at another cost than a new one would be.
