@@ -20,33 +20,43 @@ $$;
 comment on function auth_private.find_credentials is 'Door: what sign_in must know about an address. All null where there is no such user.';
 
 -- Crosses: users, user_roles, accounts, passwords. Because: whoever signs up has no identity yet. Callers: sign_up.
+-- For an address that is taken it does the same work and takes it back, so that the time does not tell.
 create function auth_private.register_user(
-    address text, user_name text, user_image text, user_attributes jsonb, password_hash text, out user_id uuid, out epoch bigint)
+    address text, user_name text, user_image text, user_attributes jsonb, password_hash text,
+    out user_id uuid, out is_taken boolean, out moment timestamptz)
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    moment timestamptz := pg_catalog.clock_timestamp();
+    -- No address of anybody: it has no "@".
+    written text := address;
 begin
-    epoch := 0;
-    -- One moment: where addresses must be verified, a user who is made up for a taken one has one too.
-    insert into auth.users (email, name, image, attributes, created_at, updated_at)
-    values (address, user_name, user_image, user_attributes, moment, moment)
-        on conflict do nothing
-    returning id into user_id;
-    if user_id is not null then
+    user_id := pg_catalog.gen_random_uuid();
+    moment := pg_catalog.clock_timestamp();
+    is_taken := exists (select from auth.users u where u.email operator(pg_catalog.=) address);
+    if is_taken then
+        written := user_id::text;
+    end if;
+    begin
+        insert into auth.users (id, email, name, image, attributes, created_at, updated_at)
+        values (user_id, written, user_name, user_image, user_attributes, moment, moment);
         insert into auth.user_roles (user_id, role) values (register_user.user_id, 'user');
         insert into auth.accounts (user_id, provider, provider_user_id) values (register_user.user_id, 'credential', register_user.user_id::text);
         insert into auth_private.passwords (user_id, hash) values (register_user.user_id, password_hash);
-    end if;
+        if is_taken then
+            raise unique_violation;
+        end if;
+    exception when unique_violation then
+        is_taken := true;
+    end;
 end
 $$;
-comment on function auth_private.register_user is 'Door: a user who signs up, with the role "user" and a password. Null where the address is taken.';
+comment on function auth_private.register_user is 'Door: a user who signs up, with the role "user" and a password. Where the address is taken, the id and moment of nobody.';
 
--- Crosses: sessions, session_keys, users. Because: the session is what makes the identity. Callers: sign_in, sign_up, change_password.
--- The epoch and the hash are those read before the password was checked: a ban or another password since then makes the
+-- Crosses: sessions, session_keys, users. Because: the session is what makes the identity. Callers: sign_in, sign_up, change_password, sign_in_with_provider.
+-- The epoch, and the hash or the account, are those read before the password was checked: a ban or another password since then makes the
 -- new session worthless or refuses it, however long the hashing took.
 create function auth_private.open_session(
-    of_user uuid, read_epoch bigint, checked_hash text, key bytea, lifetime_seconds integer, fixed boolean, address inet, agent text)
+    of_user uuid, read_epoch bigint, checked_hash text, checked_account uuid, key bytea, lifetime_seconds integer, fixed boolean, address inet, agent text)
     returns uuid
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -55,11 +65,16 @@ declare
     expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds);
     session_id uuid;
 begin
-    -- The user first, as a deletion takes them: in the other order the two would wait for each other.
-    perform from auth.users u where u.id operator(pg_catalog.=) of_user for key share;
+    -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other.
+    perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
     -- "for share": at REPEATABLE READ a password changed since our snapshot stops us here.
-    perform from auth_private.passwords p
-      where p.user_id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash for share;
+    if checked_hash is not null then
+        perform from auth_private.passwords p
+          where p.user_id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash for share;
+    else
+        perform from auth.accounts a
+          where a.user_id operator(pg_catalog.=) of_user and a.id operator(pg_catalog.=) checked_account for share;
+    end if;
     if not found then
         return null;
     end if;
@@ -72,7 +87,7 @@ begin
     return session_id;
 end
 $$;
-comment on function auth_private.open_session is 'Door: a new session after a right password. Null where the password or the user has changed meanwhile.';
+comment on function auth_private.open_session is 'Door: a new session after a right password, or for an account that a provider vouches for. Null where it or the user has changed meanwhile.';
 
 -- Crosses: sessions, session_keys. Because: the session belongs to somebody else. Callers: impersonate_user.
 -- The condition is the truth of which impersonate_user's checks are the good messages.
@@ -157,6 +172,7 @@ create function auth_private.replace_hash(of_user uuid, checked_hash text, new_h
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+    perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
     update auth_private.passwords p set hash = new_hash
      where p.user_id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash;
     return found;
@@ -207,6 +223,20 @@ begin
 end
 $$;
 comment on function auth_private.forgive_failures is 'Door: a right password clears the account''s count.';
+
+-- Crosses: users, accounts. Because: what only locks needs a policy for updates. Callers: unlink_account.
+-- Every account of the user: another call that would take the other one away must then wait, and counts anew or fails.
+create function auth_private.hold_accounts(of_user uuid) returns bigint
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
+    return (select pg_catalog.count(*)
+              from (select from auth.accounts a where a.user_id operator(pg_catalog.=) of_user
+                     order by a.id using operator(pg_catalog.<) for update) as held);
+end
+$$;
+comment on function auth_private.hold_accounts is 'Door: how many accounts a user has; they stay as they are until the transaction ends.';
 
 -- Crosses: session_epochs, users. Because: whoever may ban need not be allowed to read. Callers: every verb on another user, first of all.
 -- An update and not a lock: at REPEATABLE READ a row that was only locked would let a stale snapshot pass.

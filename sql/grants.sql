@@ -77,14 +77,16 @@ alter view auth_private.user_directory owner to auth_door;
 alter view auth_private.live_sessions owner to auth_door;
 revoke create on schema auth, auth_private from auth_door, auth_role_manager;
 
-grant usage on schema auth to anon, authenticated, auth_admin, auth_door, auth_eraser, auth_role_manager;
+grant usage on schema auth to anon, authenticated, auth_admin, auth_mailer, auth_door, auth_eraser, auth_role_manager;
 grant usage on schema auth_private to auth_door, auth_eraser, auth_role_manager;
 
 -- What auth_door needs and no more: it can delete no user, change no ban and read no audit log.
 grant select, insert on auth.users, auth.user_roles, auth.accounts to auth_door;
-grant update (last_sign_in_at) on auth.users to auth_door;
+grant update (last_sign_in_at, email, email_verified, updated_at) on auth.users to auth_door;
+grant update (updated_at), delete on auth.accounts to auth_door;
 grant select, insert, update on auth.sessions, auth_private.session_keys, auth_private.session_epochs to auth_door;
-grant select, insert, update on auth_private.passwords to auth_door;
+grant select, insert, update, delete on auth_private.passwords, auth_private.messages, auth_private.one_time_tokens to auth_door;
+grant select, insert, delete on auth_private.rival_sign_ups to auth_door;
 grant select, update on auth_private.admin_guard to auth_door;
 grant select on auth.bans, auth.roles, auth.role_permissions to auth_door;
 grant update (updated_at) on auth.roles to auth_door; -- to lock a row
@@ -111,6 +113,7 @@ grant references (id) on auth.users to authenticated;
 grant execute on function
     auth.sign_up, auth.sign_in, auth.refresh_session, auth.use_session, auth.reset_session, auth.get_session,
     auth.uid, auth.session_id, auth.actor_id, auth.current_user_roles, auth.has_permission,
+    auth.request_password_reset, auth.reset_password, auth.send_verification_email, auth.verify_email,
     auth.pre_request, auth.jwks
     to anon, authenticated;
 
@@ -124,5 +127,10 @@ grant execute on function
     auth.impersonate_user, auth.stop_impersonating,
     auth.create_role, auth.list_roles, auth.get_role, auth.reset_role_password, auth.set_role_verifier, auth.delete_role, auth.protect_role,
     auth.set_user_roles, auth.define_user_role, auth.drop_user_role, auth.list_user_roles, auth.list_audit_log,
-    auth.rotate_signing_key
+    auth.rotate_signing_key,
+    auth.change_email, auth.list_accounts, auth.link_account, auth.unlink_account, auth.sign_in_with_provider,
+    auth.get_user_by_provider_id, auth.update_user_provider_id, auth.import_users, auth.list_messages, auth.retry_message
     to authenticated;
+
+-- The mailer sees tokens: it gets these three functions, and nobody else gets them.
+grant execute on function auth.claim_messages, auth.complete_message, auth.fail_message to auth_mailer;

@@ -35,6 +35,9 @@ settings! {
         SESSION_FRESH_AGE c"auth.session_fresh_age" 86_400 c"How long after a proof of the password sensitive calls need no new one.";
         SHORT_SESSION_LIFETIME c"auth.short_session_lifetime" 86_400 c"How long a session with remember_me => false lasts; it never slides.";
         ACCESS_TOKEN_LIFETIME c"auth.access_token_lifetime" 900 c"How long an access token is good, and never longer than its session.";
+        RESET_TOKEN_LIFETIME c"auth.reset_token_lifetime" 3_600 c"How long a token for reset_password is good.";
+        VERIFICATION_TOKEN_LIFETIME c"auth.verification_token_lifetime" 86_400 c"How long a token for verify_email is good.";
+        MESSAGE_LEASE c"auth.message_lease" 60 c"How long a claimed message is hidden from other workers.";
         FAILED_ATTEMPT_WINDOW c"auth.failed_attempt_window" 900 c"For how long failed attempts count, and the longest pause after them.";
     }
     integers {
@@ -42,6 +45,7 @@ settings! {
         PASSWORD_MAX_LENGTH c"auth.password_max_length" 128 8 4096 GucFlags::default(), c"Greatest number of characters of a password.";
         ARGON2_MEMORY c"auth.argon2_memory" 19_456 8_192 262_144 GucFlags::UNIT_KB, c"Memory that a new password hash takes.";
         ARGON2_ITERATIONS c"auth.argon2_iterations" 2 1 10 GucFlags::default(), c"Passes over that memory.";
+        MESSAGE_INTERVAL c"auth.message_interval" 60 0 86_400 GucFlags::UNIT_S, c"How long no further mail with a token for the same purpose goes to an address.";
         MAX_FAILED_ATTEMPTS c"auth.max_failed_attempts" 10 1 100 GucFlags::default(), c"Failed attempts after which further ones must wait.";
     }
     switches {
@@ -49,6 +53,7 @@ settings! {
         SIGN_UP c"auth.sign_up" true c"Let anybody sign up.";
         SET_SESSION_COOKIE c"auth.set_session_cookie" false c"Behind a gateway, let sign_in and sign_up set the cookie that pre_request reads.";
         REQUIRE_EMAIL_VERIFICATION c"auth.require_email_verification" false c"Open sessions only for verified addresses.";
+        SEND_VERIFICATION_ON_SIGN_UP c"auth.send_verification_on_sign_up" false c"Let sign_up send a mail to verify the address, also where that is not required.";
     }
     texts {
         TRUSTED_GATEWAYS c"auth.trusted_gateways" c"authenticator" c"Login roles whose connections are those of a gateway, separated by commas.";
@@ -112,6 +117,31 @@ pub fn sign_up() -> bool {
 /// `auth.require_email_verification`.
 pub fn require_email_verification() -> bool {
     REQUIRE_EMAIL_VERIFICATION.get()
+}
+
+/// `auth.send_verification_on_sign_up`.
+pub fn send_verification_on_sign_up() -> bool {
+    SEND_VERIFICATION_ON_SIGN_UP.get()
+}
+
+/// `auth.reset_token_lifetime`, in seconds.
+pub fn reset_token_lifetime() -> i32 {
+    RESET_TOKEN_LIFETIME.get()
+}
+
+/// `auth.verification_token_lifetime`, in seconds.
+pub fn verification_token_lifetime() -> i32 {
+    VERIFICATION_TOKEN_LIFETIME.get()
+}
+
+/// `auth.message_lease`, in seconds.
+pub fn message_lease() -> i32 {
+    MESSAGE_LEASE.get()
+}
+
+/// `auth.message_interval`, in seconds.
+pub fn message_interval() -> i32 {
+    MESSAGE_INTERVAL.get()
 }
 
 /// `auth.default_ban_reason`.

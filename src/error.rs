@@ -55,14 +55,17 @@ catalogue! {
     LAST_ADMIN "55000" 409 "The last active administrator must stay";
     PASSWORD_ALREADY_SET "55000" 409 "The user already has a password";
     CREDENTIAL_ACCOUNT_NOT_FOUND "55000" 409 "The user has no password";
+    FAILED_TO_UNLINK_LAST_ACCOUNT "55000" 409 "The last way to sign in must stay";
     NOT_IMPERSONATING "55000" 409 "You are not impersonating anyone";
     ROLE_IN_USE "55006" 409 "The role is held by users";
     USER_IN_USE "23503" 409 "Other data refers to this user";
     USER_NOT_FOUND "42704" 404 "User not found";
+    ACCOUNT_NOT_FOUND "42704" 404 "Account not found";
     ROLE_NOT_FOUND "42704" 404 "Role not found";
     ROLE_ALREADY_EXISTS "42710" 409 "A role with this name already exists";
     ROLE_OWNS_OBJECTS "2BP01" 409 "The role owns objects, holds privileges elsewhere or is connected";
     USER_ALREADY_EXISTS "23505" 409 "A user with this email already exists";
+    ACCOUNT_ALREADY_LINKED "23505" 409 "This account is linked already";
     INVALID_EMAIL "22023" 400 "The email address is not valid";
     PASSWORD_TOO_SHORT "22023" 400 "The password is too short";
     PASSWORD_TOO_LONG "22023" 400 "The password is too long";
@@ -72,6 +75,7 @@ catalogue! {
     UNKNOWN_FIELD "22023" 400 "There is no such field";
     FIELD_NOT_ALLOWED "22023" 400 "This field cannot be set";
     MISSING_ARGUMENT "22004" 400 "A required argument is missing";
+    INVALID_TOKEN "22023" 400 "The token is unknown, was used or superseded, or has expired";
     TOO_MANY_ATTEMPTS "53400" 429 "Too many failed attempts; try again later";
     READ_ONLY "25006" 405 "This is not possible in a read-only transaction or on a standby";
     OUT_OF_MEMORY "53200" 503 "There is not enough memory to check a password";

@@ -57,3 +57,34 @@ exception when unique_violation then
 end
 $$;
 comment on function auth_private.update_email_row is 'Writes over address and verification; false when somebody else has the address, null when there is no such user.';
+
+create function auth_private.register_provider_user(
+    address text, address_verified boolean, user_name text, of_provider text, of_provider_user_id text, out account_id uuid, out user_id uuid)
+    language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into auth.users as u (email, email_verified, name) values (address, address_verified, user_name) returning u.id into user_id;
+    insert into auth.user_roles (user_id, role) values (register_provider_user.user_id, 'user');
+    insert into auth.accounts as a (user_id, provider, provider_user_id)
+    values (register_provider_user.user_id, of_provider, of_provider_user_id) returning a.id into account_id;
+exception when unique_violation then
+    account_id := null;
+    user_id := null;
+end
+$$;
+comment on function auth_private.register_provider_user is 'Creates a user with an account of a provider; all null when the address or the account is somebody''s.';
+
+create function auth_private.update_account_row(of_user uuid, of_provider text, new_provider_user_id text) returns boolean
+    language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+    update auth.accounts a set provider_user_id = new_provider_user_id, updated_at = pg_catalog.clock_timestamp()
+     where a.id operator(pg_catalog.=) (select o.id from auth.accounts o
+                                         where o.user_id operator(pg_catalog.=) of_user and o.provider operator(pg_catalog.=) of_provider
+                                         order by o.created_at using operator(pg_catalog.<), o.id using operator(pg_catalog.<) limit 1);
+    return case when found then true end;
+exception when unique_violation then
+    return false;
+end
+$$;
+comment on function auth_private.update_account_row is 'Gives the oldest account of a provider another identifier; false when that is somebody''s, null when there is no such account.';

@@ -77,6 +77,11 @@ create function auth_private.holds_any(prefix text) returns boolean
     as 'MODULE_PATHNAME', 'holds_any_wrapper';
 comment on function auth_private.holds_any(text) is 'True when the caller holds any built-in permission that begins so.';
 
+create function auth_private.is_back_end() returns boolean
+    language c stable parallel safe security definer set search_path = pg_catalog, pg_temp
+    as 'MODULE_PATHNAME', 'is_back_end_wrapper';
+comment on function auth_private.is_back_end() is 'True when the caller is a member of auth_admin without a session: what no user may do, not even an administrator.';
+
 create function auth_private.dominates_user(user_id uuid) returns boolean
     language c stable parallel safe security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'dominates_user_wrapper';

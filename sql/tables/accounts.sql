@@ -21,13 +21,20 @@ create policy accounts_client_select on auth.accounts for select to authenticate
     using (user_id = (select auth.uid()) or (select auth.has_permission('user:get')));
 create policy accounts_owner_select on auth.accounts for select to auth_owner
     using (user_id = (select auth.uid()) or (select auth_private.holds_any('user:')));
+-- A provider's account is a way in, so only a back end that has spoken to the provider may write one.
 create policy accounts_insert on auth.accounts for insert to auth_owner
-    with check (user_id = (select auth.uid()) or (select auth.has_permission('user:create'))
-                or ((select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id)));
+    with check ((provider = 'credential'
+                 and (user_id = (select auth.uid()) or (select auth.has_permission('user:create'))
+                      or ((select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id))))
+                or (select auth_private.is_back_end()));
 create policy accounts_update on auth.accounts for update to auth_owner
-    using (user_id = (select auth.uid()) or ((select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id)));
+    using ((provider = 'credential'
+            and (user_id = (select auth.uid()) or ((select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id))))
+           or (select auth_private.is_back_end()));
 create policy accounts_delete on auth.accounts for delete to auth_owner
-    using (user_id = (select auth.uid()) or ((select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id)));
+    using (user_id = (select auth.uid())
+           or (provider = 'credential' and (select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id))
+           or (select auth_private.is_back_end()));
 create policy accounts_door on auth.accounts to auth_door using (true) with check (true);
 
 select pg_catalog.pg_extension_config_dump('auth.accounts', '');

@@ -144,6 +144,12 @@ fn holds(permission: Option<String>) -> bool {
     permission.is_some_and(|permission| caller::resolve().holds(&permission))
 }
 
+/// `auth_private.is_back_end()`
+#[pg_extern(sql = false)]
+fn is_back_end() -> bool {
+    matches!(caller::resolve(), Caller::DatabaseRole)
+}
+
 /// `auth_private.holds_any()`
 #[pg_extern(sql = false)]
 fn holds_any(prefix: Option<String>) -> bool {

@@ -4,12 +4,12 @@ use crate::backend::json::Json;
 use crate::backend::raise::{answer, run};
 use crate::caller::{self, Caller, Origin, Person, Record, check_password, hash_password};
 use crate::config;
-use crate::deeds;
-use crate::domain::{password::Password, token};
+use crate::deeds::{self, mail};
+use crate::domain::password::Password;
 use crate::error::{Code, Result, required};
 use crate::store::attempts::Subjects;
-use crate::store::sessions::{self, NewSession};
-use crate::store::{passwords, users};
+use crate::store::sessions::{self, Proof};
+use crate::store::{passwords, tokens, users};
 use pgrx::{Uuid, pg_extern};
 use serde_json::{Value, json};
 
@@ -24,40 +24,27 @@ fn change_password(current_password: Option<String>, new_password: Option<String
         let user = person.session.user;
         let Some(known) = prove(&person, &current, "change_password")? else { return Ok(wrong_password()) };
         let hash = hash_password(&new)?;
+        tokens::revoke(user);
         if !passwords::change(user, &known.hash, &hash) {
             // Meanwhile the session has ended, or the password was changed.
             caller::latest().identified()?;
             return Ok(wrong_password());
         }
         let (session, limited) = (person.session.id, person.session.limited);
-        let record = Record::of(&Caller::User(person), "change_password").to(Some(user));
-        let (session, token) = if revoke_other_sessions.unwrap_or(false) {
+        let revoke = revoke_other_sessions.unwrap_or(false);
+        let record = Record::of(&Caller::User(person), "change_password").to(Some(user)).with("sessions_revoked", revoke);
+        mail::password_changed(known.email.as_deref(), user);
+        let changed = if revoke {
             sessions::end_all(user, false);
-            let token = token::new_token();
             let origin = Origin::of_connection();
-            let opened = sessions::open(&NewSession {
-                user,
-                epoch: known.epoch + 1,
-                checked_hash: &hash,
-                token_hash: token::token_hash(&token),
-                lifetime: config::session_lifetime(!limited),
-                fixed: limited,
-                address: origin.address,
-                agent: origin.agent.as_deref(),
-            });
-            (opened.ok_or(Code::USER_NOT_FOUND)?, Some(token))
+            let opened = deeds::sessions::open(user, known.epoch + 1, Proof::Password(&hash), !limited, &origin);
+            opened.ok_or(Code::USER_NOT_FOUND)?.render(user, !limited)
         } else {
             sessions::freshen(session);
-            (session, None)
+            json!({"user": users::json(user), "session": sessions::json(session, Some(session)), "token": null})
         };
-        record.with("sessions_revoked", token.is_some()).ok();
-        Ok(Json(match token {
-            Some(token) => {
-                deeds::sessions::set_cookie(&token, (!limited).then(|| config::session_lifetime(true)));
-                deeds::sessions::opened(user, session, token, None)
-            }
-            None => json!({"user": users::json(user), "session": sessions::json(session, Some(session)), "token": null}),
-        }))
+        record.ok();
+        Ok(Json(changed))
     })
 }
 
@@ -85,10 +72,16 @@ fn set_password(new_password: Option<String>) {
         person.must_be_fresh()?;
         let password = Password::chosen(&required(new_password, "new_password")?, &config::password_policy())?;
         let user = person.session.user;
-        let (hash, ..) = passwords::of_user(user).ok_or(Code::INVALID_SESSION)?;
-        if hash.is_some() || !passwords::insert(user, &hash_password(&password)?) {
+        let (hash, _, email) = passwords::of_user(user).ok_or(Code::INVALID_SESSION)?;
+        if hash.is_some() {
             return Err(Code::PASSWORD_ALREADY_SET.into());
         }
+        let hash = hash_password(&password)?;
+        tokens::revoke(user);
+        if !passwords::insert(user, &hash) {
+            return Err(Code::PASSWORD_ALREADY_SET.into());
+        }
+        mail::password_changed(email.as_deref(), user);
         Record::of(&Caller::User(person), "set_password").to(Some(user)).ok();
         Ok(())
     });
@@ -104,21 +97,26 @@ fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke
         let password = new_password.map(|text| Password::chosen(&text, &policy)).transpose()?;
         caller.must_dominate(user)?;
         let record = Record::of(&caller, "set_user_password").to(Some(user)).with("removed", password.is_none());
-        match password {
-            Some(password) => passwords::put(user, &hash_password(&password)?),
+        let hash = password.map(|password| hash_password(&password)).transpose()?;
+        tokens::revoke(user);
+        match hash {
+            Some(hash) => passwords::put(user, &hash),
             None => passwords::remove(user),
         }
         if revoke_sessions.unwrap_or(true) {
             sessions::end_all(user, true);
         }
+        let changed = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
+        mail::password_changed(changed["email"].as_str(), user);
         record.with("sessions_revoked", revoke_sessions.unwrap_or(true)).ok();
-        Ok(Json(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
+        Ok(Json(changed))
     })
 }
 
 struct Known {
     hash: String,
     epoch: i64,
+    email: Option<String>,
 }
 
 /// Checks the caller's own password; none when it is wrong, which is then on record.
@@ -128,9 +126,9 @@ fn prove(person: &Person, password: &Password, action: &'static str) -> Result<O
     let hash = hash.ok_or(Code::CREDENTIAL_ACCOUNT_NOT_FOUND)?;
     let origin = Origin::of_connection();
     // The count of sign_in: a stolen session must not be a second place to guess at.
-    let subjects = Subjects::new(&email.unwrap_or_else(|| user.to_string()), origin.address);
+    let subjects = Subjects::new(&email.clone().unwrap_or_else(|| user.to_string()), origin.address);
     if check_password(&subjects, password, Some(&hash))? {
-        return Ok(Some(Known { hash, epoch }));
+        return Ok(Some(Known { hash, epoch, email }));
     }
     Record::of(&Caller::User(person.clone()), action).to(Some(user)).failed(Code::INVALID_PASSWORD, &origin);
     Ok(None)

@@ -3,17 +3,18 @@
 use crate::backend::identity;
 use crate::backend::json::Json;
 use crate::backend::raise::{answer, run};
-use crate::caller::{self, Caller, Origin, Record, check_password, hash_password};
+use crate::caller::{self, Caller, Origin, Record, check_password, hash_password, is_same_password};
 use crate::config;
-use crate::deeds::{self, attributes};
+use crate::deeds::{self, attributes, mail};
 use crate::domain::email::Email;
 use crate::domain::password::{self, Password};
 use crate::domain::{profile, token};
 use crate::error::{Code, Result, required};
 use crate::store::attempts::Subjects;
+use crate::store::messages;
 use crate::store::passwords::{self, Credentials};
-use crate::store::sessions::{self, ListedSession, NewSession};
-use crate::store::users;
+use crate::store::sessions::{self, ListedSession, Proof};
+use crate::store::users::{self, Applicant, Standing};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::{Uuid, name, pg_extern};
@@ -42,28 +43,53 @@ fn sign_up(
         let image = image.map(profile::image).transpose()?;
         let attributes = attributes::stored(attributes.map_or_else(|| json!({}), |json| json.0))?;
         let origin = Origin::new(ip_address.as_deref(), user_agent)?;
+        let applicant = Applicant { email: email.as_str(), name: &name, image: image.as_deref(), attributes };
+        let record = Record::of(&Caller::Anonymous, "sign_up");
+        if config::require_email_verification() {
+            return Ok(Json(apply(&applicant, &password, record, &origin)?));
+        }
         // Before it is known whether the address is taken, so that the time does not tell.
         let hash = hash_password(&password)?;
-        let record = Record::of(&Caller::Anonymous, "sign_up");
-        let registered = users::register(email.as_str(), &name, image.as_deref(), attributes.clone(), &hash);
-        if config::require_email_verification() {
-            let user = match registered {
-                Some((user, _)) => {
-                    record.by(user, None).ok_from(&origin);
-                    users::json(user).unwrap_or(Value::Null)
-                }
-                None => {
-                    record.failed(Code::USER_ALREADY_EXISTS, &origin);
-                    users::look_alike(email.as_str(), &name, image.as_deref(), attributes)
-                }
-            };
-            return Ok(Json(json!({"user": user, "session": null, "token": null, "access_token": null})));
+        let registered = users::register(&applicant, &hash).filter(|registered| !registered.is_taken).ok_or(Code::USER_ALREADY_EXISTS)?;
+        let user = registered.user;
+        let opened = deeds::sessions::open(user, 0, Proof::Password(&hash), true, &origin).ok_or(Code::USER_NOT_FOUND)?;
+        if config::send_verification_on_sign_up() {
+            mail::verification(applicant.email, Some(user));
         }
-        let (user, epoch) = registered.ok_or(Code::USER_ALREADY_EXISTS)?;
-        let opened = open(user, epoch, &hash, true, &origin).ok_or(Code::USER_NOT_FOUND)?;
         record.by(user, Some(opened.session)).ok_from(&origin);
         Ok(Json(opened.render(user, true)))
     })
+}
+
+/// A sign-up where the address must be verified first: the same answer, work and mail whether it is taken or not.
+fn apply(applicant: &Applicant, password: &Password, record: Record, origin: &Origin) -> Result<Value> {
+    let holder = passwords::find_credentials(applicant.email);
+    let unproven = holder.as_ref().filter(|holder| !holder.standing.email_verified);
+    // Who signs up again with the same password is the same person; with another one, nobody can say whose address it is. Either
+    // takes one hash.
+    let own = unproven.and_then(|holder| holder.hash.as_deref()).filter(|hash| !password::is_outdated(hash, config::password_cost()));
+    let (hash, is_same_person) = match own {
+        Some(hash) => (hash.to_owned(), is_same_password(password, hash)?),
+        None => (hash_password(password)?, false),
+    };
+    let registered = users::register(applicant, &hash).ok_or(Code::USER_ALREADY_EXISTS)?;
+    match (&holder, registered.is_taken) {
+        (Some(Credentials { standing, .. }), true) if standing.email_verified => mail::already_registered(applicant.email, standing.user),
+        (Some(Credentials { standing, .. }), true) => {
+            if !is_same_person {
+                messages::contest(standing.user);
+            }
+            mail::verification(applicant.email, Some(standing.user));
+        }
+        (_, is_taken) => mail::verification(applicant.email, Some(registered.user).filter(|_| !is_taken)),
+    }
+    if registered.is_taken {
+        record.to(holder.map(|holder| holder.standing.user)).failed(Code::USER_ALREADY_EXISTS, origin);
+    } else {
+        record.by(registered.user, None).ok_from(origin);
+    }
+    let user = users::look_alike(applicant, &registered);
+    Ok(json!({"user": user, "session": null, "token": null, "access_token": null}))
 }
 
 /// `auth.sign_in()`
@@ -84,27 +110,17 @@ fn sign_in(
         let origin = Origin::new(ip_address.as_deref(), user_agent)?;
         let record = Record::of(&Caller::Anonymous, "sign_in");
         let found = passwords::find_credentials(email.as_str());
-        let record = record.to(found.as_ref().map(|found| found.user));
+        let record = record.to(found.as_ref().map(|found| found.standing.user));
         let hash = found.as_ref().and_then(|found| found.hash.as_deref());
         let right = check_password(&Subjects::new(email.as_str(), origin.address), &password, hash)?;
         let Some((found, hash)) = found.as_ref().zip(hash).filter(|_| right) else {
-            return Ok(Json(refuse(record, Code::INVALID_EMAIL_OR_PASSWORD, &origin)));
+            return Ok(Json(refuse(record, &origin)));
         };
-        if let Some((reason, expires_at)) = &found.ban {
-            record.failed(Code::BANNED_USER, &origin);
-            let details = json!({"reason": reason, "expires_at": expires_at});
-            return Ok(Json(answer(&Code::BANNED_USER.into(), Some(config::banned_user_message()), details)));
-        }
-        if config::require_email_verification() && !found.email_verified {
-            return Ok(Json(refuse(record, Code::EMAIL_NOT_VERIFIED, &origin)));
-        }
-        let renewed = renew(found, hash, &password)?;
+        let renewed = renew(&found.standing, hash, &password)?;
         let hash = renewed.as_deref().unwrap_or(hash);
-        let Some(opened) = open(found.user, found.epoch, hash, remember_me, &origin) else {
-            return Ok(Json(refuse(record, Code::INVALID_EMAIL_OR_PASSWORD, &origin)));
-        };
-        record.by(found.user, Some(opened.session)).ok_from(&origin);
-        Ok(Json(opened.render(found.user, remember_me)))
+        let again = record.clone();
+        let admitted = deeds::sessions::admit(&found.standing, Proof::Password(hash), remember_me, record, &origin);
+        Ok(Json(admitted.unwrap_or_else(|| refuse(again, &origin))))
     })
 }
 
@@ -208,43 +224,16 @@ fn revoke_own(action: &'static str, keep_current: bool) -> Result<i32> {
     Ok(ended)
 }
 
-struct Opened {
-    session: Uuid,
-    token: String,
-}
-
-impl Opened {
-    fn render(self, user: Uuid, remember_me: bool) -> Value {
-        deeds::sessions::set_cookie(&self.token, remember_me.then(|| config::session_lifetime(true)));
-        deeds::sessions::opened(user, self.session, self.token, None)
-    }
-}
-
-fn open(user: Uuid, epoch: i64, checked_hash: &str, remember_me: bool, origin: &Origin) -> Option<Opened> {
-    let token = token::new_token();
-    let session = sessions::open(&NewSession {
-        user,
-        epoch,
-        checked_hash,
-        token_hash: token::token_hash(&token),
-        lifetime: config::session_lifetime(remember_me),
-        fixed: !remember_me,
-        address: origin.address,
-        agent: origin.agent.as_deref(),
-    })?;
-    Some(Opened { session, token })
-}
-
-fn refuse(record: Record, code: Code, origin: &Origin) -> Value {
-    record.failed(code, origin);
-    answer(&code.into(), None, Value::Null)
+fn refuse(record: Record, origin: &Origin) -> Value {
+    record.failed(Code::INVALID_EMAIL_OR_PASSWORD, origin);
+    answer(&Code::INVALID_EMAIL_OR_PASSWORD.into(), None, Value::Null)
 }
 
 /// Hashes the password anew where its hash was made with other parameters than today's.
-fn renew(found: &Credentials, hash: &str, password: &Password) -> Result<Option<String>> {
-    if !password::is_outdated(hash, config::password_cost()) {
+fn renew(standing: &Standing, hash: &str, password: &Password) -> Result<Option<String>> {
+    if standing.ban.is_some() || !password::is_outdated(hash, config::password_cost()) {
         return Ok(None);
     }
     let new_hash = hash_password(password)?;
-    Ok(passwords::replace_hash(found.user, hash, &new_hash).then_some(new_hash))
+    Ok(passwords::replace_hash(standing.user, hash, &new_hash).then_some(new_hash))
 }

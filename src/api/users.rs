@@ -4,12 +4,12 @@ use crate::backend::json::Json;
 use crate::backend::raise::run;
 use crate::caller::{self, Caller, Record, hash_password};
 use crate::config;
-use crate::deeds::{attributes, bans, roles};
+use crate::deeds::{attributes, bans, mail, roles};
 use crate::domain::user_patch::{Keys, UserPatch};
 use crate::domain::{email::Email, password::Password, permission, profile};
 use crate::error::{Code, Error, Result, required};
 use crate::store::users::{self, Profile};
-use crate::store::{passwords, user_roles};
+use crate::store::{passwords, tokens, user_roles};
 use pgrx::{Uuid, pg_extern};
 use serde_json::{Value, json};
 
@@ -98,7 +98,12 @@ fn update_user(user_id: Option<Uuid>, patch: Option<Json>) -> Json {
             return Ok(Json(before));
         }
         let record = Record::of(&caller, "update_user").to(Some(user));
+        let new_email = patch.email.clone().filter(|email| before["email"] != *email);
         update_row(user, patch)?;
+        if let Some(new) = &new_email {
+            tokens::revoke(user);
+            mail::email_changed(before["email"].as_str(), user, new, true);
+        }
         if let Some(roles) = &new_roles {
             roles::replace(&caller, user, roles)?;
         }

@@ -18,6 +18,43 @@ const MAX_DEPTH: usize = 500;
 #[derive(Debug)]
 pub struct Json(pub Value);
 
+impl Json {
+    /// Reads JSON; none where we cannot.
+    pub fn read(text: &str) -> Option<Value> {
+        read(text)
+    }
+}
+
+/// A jsonb that is too large to be read whole: it stays as the server has it.
+pub struct JsonArray(pg_sys::Datum);
+
+impl JsonArray {
+    /// False for anything else than an array.
+    pub fn is_array(&self) -> bool {
+        // SAFETY: a jsonb that is not toasted, whose first word after the length says what it is; see utils/jsonb.h. A scalar is
+        // stored as an array of one with a flag of its own.
+        let header = unsafe { (*self.0.cast_mut_ptr::<pg_sys::Jsonb>()).root.header };
+        header & pg_sys::JB_FARRAY != 0 && header & pg_sys::JB_FSCALAR == 0
+    }
+}
+
+impl FromDatum for JsonArray {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _type: pg_sys::Oid) -> Option<Self> {
+        // SAFETY: the caller's promise: a jsonb. Once, so that nothing that reads of it does it again.
+        (!is_null).then(|| JsonArray(unsafe { pg_sys::pg_detoast_datum(datum.cast_mut_ptr()) }.into()))
+    }
+}
+
+impl IntoDatum for &JsonArray {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        Some(self.0)
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::JSONBOID
+    }
+}
+
 fn depth(text: &str) -> usize {
     let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
     for byte in text.bytes() {
@@ -75,18 +112,33 @@ impl IntoDatum for Json {
     }
 }
 
-// SAFETY: a jsonb argument is unboxed by `FromDatum`, as pgrx does for its own type.
-unsafe impl<'fcx> ArgAbi<'fcx> for Json {
-    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: the caller's promise.
-        unsafe { arg.unbox_arg_using_from_datum() }.expect("an argument that is not null")
-    }
+macro_rules! argument {
+    ($type:ident $ident:literal) => {
+        // SAFETY: a jsonb argument is unboxed by `FromDatum`, as pgrx does for its own type.
+        unsafe impl<'fcx> ArgAbi<'fcx> for $type {
+            unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+                // SAFETY: the caller's promise.
+                unsafe { arg.unbox_arg_using_from_datum() }.expect("an argument that is not null")
+            }
 
-    unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
-        // SAFETY: the caller's promise.
-        unsafe { arg.unbox_arg_using_from_datum() }.into()
-    }
+            unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
+                // SAFETY: the caller's promise.
+                unsafe { arg.unbox_arg_using_from_datum() }.into()
+            }
+        }
+
+        // SAFETY: jsonb it is.
+        unsafe impl SqlTranslatable for $type {
+            const TYPE_IDENT: &'static str = $ident;
+            const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
+            const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("jsonb"));
+            const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));
+        }
+    };
 }
+
+argument!(Json "pg_auth::Json");
+argument!(JsonArray "pg_auth::JsonArray");
 
 // SAFETY: the datum is a jsonb in the server's memory.
 unsafe impl BoxRet for Json {
@@ -97,12 +149,4 @@ unsafe impl BoxRet for Json {
             None => fcinfo.return_null(),
         }
     }
-}
-
-// SAFETY: jsonb it is.
-unsafe impl SqlTranslatable for Json {
-    const TYPE_IDENT: &'static str = "pg_auth::Json";
-    const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-    const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("jsonb"));
-    const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));
 }

@@ -8,6 +8,7 @@ use pgrx::Uuid;
 use serde_json::{Map, Value, json};
 
 /// A line of the audit log in the making. The action is the function's name.
+#[derive(Clone)]
 pub struct Record {
     action: &'static str,
     actor: Option<Uuid>,

@@ -33,3 +33,11 @@ pub fn hash_password(password: &Password) -> Result<String> {
     pgrx::check_for_interrupts!();
     Ok(hash)
 }
+
+/// Whether the password is the one under a hash of ours, made at today's cost; in the time that a new hash takes.
+pub fn is_same_password(password: &Password, hash: &str) -> Result<bool> {
+    pgrx::check_for_interrupts!();
+    let same = password.is_under(hash)?;
+    pgrx::check_for_interrupts!();
+    Ok(same)
+}

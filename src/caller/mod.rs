@@ -5,7 +5,7 @@ mod credential;
 mod origin;
 
 pub use audit::Record;
-pub use credential::{check_password, hash_password};
+pub use credential::{check_password, hash_password, is_same_password};
 pub use origin::Origin;
 
 use crate::backend::identity;
@@ -165,6 +165,22 @@ pub fn administrator(permission: &'static str) -> Result<Caller> {
     caller.must_be_oneself()?;
     caller.must_hold(permission)?;
     Ok(caller)
+}
+
+/// A back end: a trusted database role without a session, where something can be written. What it vouches for no user can, not even
+/// an administrator, whose session may have been stolen.
+pub fn back_end() -> Result<Caller> {
+    writable()?;
+    match identified()? {
+        caller @ Caller::DatabaseRole => Ok(caller),
+        _ => Err(Error::about(Code::PERMISSION_DENIED, "auth_admin")),
+    }
+}
+
+/// Anybody, where something can be written, but nobody who looks through another's eyes.
+pub fn not_impersonating() -> Result<()> {
+    writable()?;
+    current().must_be_oneself()
 }
 
 /// The user who calls; a database role has no session, no password and no account.

@@ -2,5 +2,6 @@
 
 pub mod attributes;
 pub mod bans;
+pub mod mail;
 pub mod roles;
 pub mod sessions;

@@ -1,12 +1,64 @@
 //! Sessions that have just been opened.
 
+use crate::backend::raise::answer;
 use crate::backend::request;
+use crate::caller::{Origin, Record};
 use crate::config;
 use crate::domain::address;
-use crate::domain::token::{is_token, token_hash};
-use crate::store::{sessions, users};
+use crate::domain::token::{is_token, new_token, token_hash};
+use crate::error::Code;
+use crate::store::sessions::{self, NewSession, Proof};
+use crate::store::users::{self, Standing};
 use pgrx::Uuid;
 use serde_json::{Value, json};
+
+/// A session that has just been opened, and its token.
+pub struct Opened {
+    /// The session's id.
+    pub session: Uuid,
+    token: String,
+}
+
+/// Opens a session; none when the proof or the user has changed since it was checked. One not to be remembered is short and never slides.
+pub fn open(user: Uuid, epoch: i64, proof: Proof, remember_me: bool, origin: &Origin) -> Option<Opened> {
+    let token = new_token();
+    let session = sessions::open(&NewSession {
+        user,
+        epoch,
+        proof,
+        token_hash: token_hash(&token),
+        lifetime: config::session_lifetime(remember_me),
+        fixed: !remember_me,
+        address: origin.address,
+        agent: origin.agent.as_deref(),
+    })?;
+    Some(Opened { session, token })
+}
+
+impl Opened {
+    /// What the client gets, and the cookie where it is wanted.
+    pub fn render(self, user: Uuid, remember_me: bool) -> Value {
+        set_cookie(&self.token, remember_me.then(|| config::session_lifetime(true)));
+        opened(user, self.session, self.token, None)
+    }
+}
+
+/// Opens a session for who has proved who they are, writes it down and renders it, unless they are banned or have not proved their
+/// address; that is then the answer.
+pub fn admit(standing: &Standing, proof: Proof, remember_me: bool, record: Record, origin: &Origin) -> Option<Value> {
+    if let Some((reason, expires_at)) = &standing.ban {
+        record.failed(Code::BANNED_USER, origin);
+        let details = json!({"reason": reason, "expires_at": expires_at});
+        return Some(answer(&Code::BANNED_USER.into(), Some(config::banned_user_message()), details));
+    }
+    if config::require_email_verification() && !standing.email_verified {
+        record.failed(Code::EMAIL_NOT_VERIFIED, origin);
+        return Some(answer(&Code::EMAIL_NOT_VERIFIED.into(), None, Value::Null));
+    }
+    let opened = open(standing.user, standing.epoch, proof, remember_me, origin)?;
+    record.by(standing.user, Some(opened.session)).ok_from(origin);
+    Some(opened.render(standing.user, remember_me))
+}
 
 /// What opens a session returns: the only place where its token is shown.
 pub fn opened(user: Uuid, session: Uuid, token: String, current: Option<Uuid>) -> Value {
@@ -18,9 +70,8 @@ pub fn opened(user: Uuid, session: Uuid, token: String, current: Option<Uuid>) -
     })
 }
 
-/// Hands the token to a browser, where that is wanted. `max_age` in seconds; none for a
-/// session that is to end with the browser.
-pub fn set_cookie(token: &str, max_age: Option<i32>) {
+/// Hands the token to a browser, where that is wanted. `max_age` in seconds; none for a session that is to end with the browser.
+fn set_cookie(token: &str, max_age: Option<i32>) {
     // Another site's form would otherwise sign a visitor in to an account of its choice.
     let Some(request) = request::current().filter(|_| config::set_session_cookie() && is_own_page()) else { return };
     let lifetime = max_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();

@@ -3,6 +3,7 @@
 pub mod access_token;
 pub mod address;
 pub mod email;
+pub mod message;
 pub mod password;
 pub mod permission;
 pub mod profile;
@@ -10,5 +11,6 @@ pub mod role_name;
 pub mod stored_hash;
 pub mod token;
 pub mod user_field;
+pub mod user_import;
 pub mod user_patch;
 pub mod user_query;

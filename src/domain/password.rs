@@ -86,6 +86,11 @@ impl Password {
         spellings.dedup();
         hash.matches(&spellings)
     }
+
+    /// Whether this is the password under a hash of ours: one spelling, and so one hash, whatever the outcome.
+    pub fn is_under(&self, stored: &str) -> Result<bool> {
+        StoredHash::parse(stored).map_or(Ok(false), |hash| hash.matches(std::slice::from_ref(&self.normal)))
+    }
 }
 
 /// True when a hash was made in another way or at another cost than a new one would be.

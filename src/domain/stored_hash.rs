@@ -287,10 +287,7 @@ mod tests {
                 "s2:abcdefghijklmnop:6cee8efd921f960d274bc2bbcfb91cb727ea5dee0a4cb66cfd9cb8cad3c370edbcf32b6049b8fe779f8320d1023190fff31248d0f6fa6bd4a327b36de49521af",
                 "\u{212b}ngstro\u{308}m\u{ff11}",
             ),
-            (
-                "$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E",
-                "password",
-            ),
+            ("$scrypt$ln=16,r=8,p=1$aM15713r3Xsvxbi31lqr1Q$nFNh2CVHVjNldFVKDHDlm4CbdRSCdEBsjjJxD+iCs5E", "password"),
             (
                 "$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=jxspr8Ki0RYycVU8zykbdLGjFQ3McFUH0uiiTvC8pVMXAn210wjLNmdZJzxUECKbm0QsEmYUSDzZvpjeJ9WmXA==$42xEC+ixf3L2lw==$lSrfV15cpx95/sZS2W9c9Kp6i/LVgQNDNC/qzrCnh1SAyZvqmZqAjTdn3aoItz+VHjoZilo78198JAdRuid5lQ==",
                 "user1password",

@@ -4,8 +4,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use rand::{TryRng, rngs::SysRng};
 use sha2::{Digest, Sha256};
 
-/// So that scanners for leaked secrets can tell one of ours.
+/// So that scanners for leaked secrets can tell one of ours, and nobody takes the one kind for the other.
 const PREFIX: &str = "as_";
+const ONE_TIME_PREFIX: &str = "ot_";
 
 /// Random bytes from the operating system. There is no generator of our own to be copied by a fork of the postmaster.
 pub fn random_bytes<const N: usize>() -> [u8; N] {
@@ -19,7 +20,12 @@ pub fn new_token() -> String {
     format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(random_bytes::<32>()))
 }
 
-/// Whether it looks like one of ours.
+/// A new one-time token, as it goes by mail.
+pub fn new_one_time_token() -> String {
+    format!("{ONE_TIME_PREFIX}{}", URL_SAFE_NO_PAD.encode(random_bytes::<32>()))
+}
+
+/// Whether it looks like a session's.
 pub fn is_token(text: &str) -> bool {
     text.starts_with(PREFIX)
 }

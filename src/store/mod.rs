@@ -3,14 +3,18 @@
 //! A test prepares each of them and gives it to pgspot. They run as the owner of the function that called, under the
 //! policies of `sql/tables/`; what starts with `auth_private.` and is called like a function is a door.
 
+pub mod accounts;
 pub mod attempts;
 pub mod audit;
 pub mod bans;
 pub mod callers;
 pub mod database_roles;
+pub mod imports;
+pub mod messages;
 pub mod passwords;
 pub mod sessions;
 pub mod signing_keys;
+pub mod tokens;
 pub mod user_list;
 pub mod user_roles;
 pub mod users;

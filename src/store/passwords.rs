@@ -1,35 +1,23 @@
 //! Passwords: their hashes, and the account "credential" that shows that there is one.
 
+use super::users::Standing;
 use super::{call, first, run};
 use crate::backend::spi::Mode;
 use pgrx::Uuid;
-use pgrx::datum::TimestampWithTimeZone;
 
 /// What sign_in must know about an address.
 pub struct Credentials {
-    pub user: Uuid,
     pub hash: Option<String>,
-    pub epoch: i64,
-    pub email_verified: bool,
-    /// The ban that holds now.
-    pub ban: Option<(String, Option<TimestampWithTimeZone>)>,
+    pub standing: Standing,
 }
 
 /// By canonical address, whoever asks.
 pub fn find_credentials(email: &str) -> Option<Credentials> {
     first(
         Mode::Write,
-        "select c.user_id, c.hash, c.epoch, c.email_verified, c.ban_reason, c.ban_expires_at from auth_private.find_credentials($1) c",
+        "select c.user_id, c.epoch, c.email_verified, c.ban_reason, c.ban_expires_at, c.hash from auth_private.find_credentials($1) c",
         &[email.into()],
-        |row| {
-            Some(Credentials {
-                user: row.get(1)?,
-                hash: row.get(2),
-                epoch: row.value(3),
-                email_verified: row.value(4),
-                ban: row.get::<String>(5).map(|reason| (reason, row.get(6))),
-            })
-        },
+        |row| Some(Credentials { standing: Standing::from_row(row)?, hash: row.get(6) }),
     )
     .flatten()
 }

@@ -56,13 +56,21 @@ fn listed(row: &Row) -> ListedSession {
     }
 }
 
+/// What a session is opened for.
+#[derive(Clone, Copy)]
+pub enum Proof<'a> {
+    /// A password that was checked against this hash.
+    Password(&'a str),
+    /// An account that a provider vouches for.
+    Account(Uuid),
+}
+
 /// What a new session is made of.
 pub struct NewSession<'a> {
     pub user: Uuid,
-    /// The user's epoch, read before the password was checked.
+    /// The user's epoch, read before the proof was checked.
     pub epoch: i64,
-    /// The hash that the password was checked against.
-    pub checked_hash: &'a str,
+    pub proof: Proof<'a>,
     pub token_hash: [u8; 32],
     /// Seconds.
     pub lifetime: i32,
@@ -72,14 +80,19 @@ pub struct NewSession<'a> {
     pub agent: Option<&'a str>,
 }
 
-/// Opens a session; none when the password or the user has changed since it was checked.
+/// Opens a session; none when the proof or the user has changed since it was checked.
 pub fn open(new: &NewSession) -> Option<Uuid> {
+    let (hash, account) = match new.proof {
+        Proof::Password(hash) => (Some(hash), None),
+        Proof::Account(account) => (None, Some(account)),
+    };
     call(
-        "select auth_private.open_session($1, $2, $3, $4, $5, $6, $7, $8)",
+        "select auth_private.open_session($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         &[
             new.user.into(),
             new.epoch.into(),
-            new.checked_hash.into(),
+            hash.into(),
+            account.into(),
             new.token_hash.to_vec().into(),
             new.lifetime.into(),
             new.fixed.into(),

@@ -1,10 +1,11 @@
 //! Users.
 
-use super::{call, first};
+use super::{call, first, run};
 use crate::backend::json::Json;
-use crate::backend::spi::{self, Mode};
+use crate::backend::spi::{self, Mode, Row};
 use crate::backend::state;
 use pgrx::Uuid;
+use pgrx::datum::TimestampWithTimeZone;
 use serde_json::Value;
 
 /// A user as clients see it; none when there is no such user. Asks no permission: its callers have.
@@ -27,29 +28,89 @@ pub fn guard(user: Uuid) -> bool {
     call("select auth_private.guard_user($1)", &[user.into()]).unwrap_or(false)
 }
 
-/// A user who signs up; none when the address is taken.
-pub fn register(email: &str, name: &str, image: Option<&str>, attributes: Value, hash: &str) -> Option<(Uuid, i64)> {
+/// What decides whether a user gets a session.
+pub struct Standing {
+    pub user: Uuid,
+    pub epoch: i64,
+    pub email_verified: bool,
+    /// The ban that holds now.
+    pub ban: Option<(String, Option<TimestampWithTimeZone>)>,
+}
+
+impl Standing {
+    /// From the first five columns.
+    pub fn from_row(row: &Row) -> Option<Self> {
+        Some(Standing {
+            user: row.get(1)?,
+            epoch: row.value(2),
+            email_verified: row.value(3),
+            ban: row.get::<String>(4).map(|reason| (reason, row.get(5))),
+        })
+    }
+}
+
+/// A user's standing, where the caller may see it.
+pub fn standing(user: Uuid) -> Option<Standing> {
     first(
         Mode::Write,
-        "select r.user_id, r.epoch from auth_private.register_user($1, $2, $3, $4, $5) r",
-        &[email.into(), name.into(), image.into(), Json(attributes).into(), hash.into()],
-        |row| Some((row.get(1)?, row.value(2))),
+        "select u.id,
+                coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) u.id), 0)::pg_catalog.int8,
+                u.email_verified, b.reason, b.expires_at
+           from auth.users u
+           left join auth.bans b on b.user_id operator(pg_catalog.=) u.id
+                                and (b.expires_at is null or b.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp())
+          where u.id operator(pg_catalog.=) $1",
+        &[user.into()],
+        Standing::from_row,
     )
     .flatten()
 }
 
-/// A user that does not exist, like one who has just signed up: where the address must be verified first, nobody may learn by
-/// signing up that it is taken.
-pub fn look_alike(email: &str, name: &str, image: Option<&str>, attributes: Value) -> Value {
+/// Who signs up.
+pub struct Applicant<'a> {
+    pub email: &'a str,
+    pub name: &'a str,
+    pub image: Option<&'a str>,
+    pub attributes: Value,
+}
+
+/// What a sign-up has come to.
+pub struct Registered {
+    /// The new user; where the address is taken, nobody's id.
+    pub user: Uuid,
+    pub is_taken: bool,
+    /// When.
+    pub moment: TimestampWithTimeZone,
+}
+
+/// Makes a user of who signs up, unless the address is taken; in equal time.
+pub fn register(applicant: &Applicant, hash: &str) -> Option<Registered> {
+    first(
+        Mode::Write,
+        "select r.user_id, r.is_taken, r.moment from auth_private.register_user($1, $2, $3, $4, $5) r",
+        &[applicant.email.into(), applicant.name.into(), applicant.image.into(), Json(applicant.attributes.clone()).into(), hash.into()],
+        |row| Registered { user: row.value(1), is_taken: row.value(2), moment: row.value(3) },
+    )
+}
+
+/// A user who has just signed up, or nobody who looks like one: where the address must be verified first, nobody may learn by signing
+/// up that it is taken.
+pub fn look_alike(applicant: &Applicant, registered: &Registered) -> Value {
     first(
         Mode::Write,
         "select pg_catalog.jsonb_build_object(
-                    'id', pg_catalog.gen_random_uuid(), 'email', $1::pg_catalog.text, 'email_verified', false,
-                    'name', $2::pg_catalog.text, 'image', $3::pg_catalog.text,
-                    'roles', '[\"user\"]'::pg_catalog.jsonb, 'banned', false, 'ban_reason', null, 'ban_expires_at', null, 'attributes', $4::pg_catalog.jsonb,
-                    'created_at', moment, 'updated_at', moment, 'last_sign_in_at', null)
-           from pg_catalog.clock_timestamp() as moment",
-        &[email.into(), name.into(), image.into(), Json(attributes).into()],
+                    'id', $1::pg_catalog.uuid, 'email', $2::pg_catalog.text, 'email_verified', false,
+                    'name', $3::pg_catalog.text, 'image', $4::pg_catalog.text,
+                    'roles', '[\"user\"]'::pg_catalog.jsonb, 'banned', false, 'ban_reason', null, 'ban_expires_at', null, 'attributes', $5::pg_catalog.jsonb,
+                    'created_at', $6::pg_catalog.timestamptz, 'updated_at', $6::pg_catalog.timestamptz, 'last_sign_in_at', null)",
+        &[
+            registered.user.into(),
+            applicant.email.into(),
+            applicant.name.into(),
+            applicant.image.into(),
+            Json(applicant.attributes.clone()).into(),
+            registered.moment.into(),
+        ],
         |row| row.get::<Json>(1),
     )
     .flatten()
@@ -153,6 +214,7 @@ pub fn delete(user: Uuid) -> (bool, Option<String>) {
     if allowed != Some(true) {
         return (false, None);
     }
+    run("select auth_private.forget_mail($1)", &[user.into()]);
     state::while_erasing(user, || {
         first(Mode::Write, "select d.deleted, d.blocked_by from auth_private.erase_user($1) d", &[user.into()], |row| {
             (row.value(1), row.get(2))

@@ -1,0 +1,140 @@
+//! Moving in.
+
+use crate::backend::json::JsonArray;
+use crate::backend::raise::{could_not_serialize, run};
+use crate::caller::{self, Record};
+use crate::deeds::attributes;
+use crate::domain::token::random_bytes;
+use crate::domain::user_import::UserImport;
+use crate::error::{Code, Result, invalid, required};
+use crate::store::imports;
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::iter::TableIterator;
+use pgrx::{Uuid, name, pg_extern};
+use std::collections::HashSet;
+
+/// Rows that are in memory at a time, and that go into one statement.
+const BATCH: i32 = 1_000;
+
+/// What has become of a row.
+struct Outcome {
+    email: Option<String>,
+    status: &'static str,
+    user: Option<Uuid>,
+}
+
+const CREATED: &str = "created";
+const EXISTS: &str = "exists";
+
+/// `auth.import_users()`
+#[pg_extern(sql = false)]
+fn import_users(
+    users: Option<JsonArray>,
+) -> TableIterator<'static, (name!(email, Option<String>), name!(status, String), name!(user_id, Option<Uuid>))> {
+    run(|| {
+        let caller = caller::back_end()?;
+        let users = required(users, "users")?;
+        if !users.is_array() {
+            return Err(invalid("users"));
+        }
+        let count = imports::count(&users);
+        let mut outcomes: Vec<Outcome> = Vec::new();
+        for from in (0..count).step_by(BATCH as usize) {
+            pgrx::check_for_interrupts!();
+            outcomes.extend(import(imports::slice(&users, from, count.min(from + BATCH))));
+        }
+        let counted = |status: &str| outcomes.iter().filter(|outcome| outcome.status == status).count();
+        let (created, existing) = (counted(CREATED), counted(EXISTS));
+        let record = Record::of(&caller, "import_users").with("created", created).with("exists", existing);
+        record.with("refused", outcomes.len() - created - existing).ok();
+        Ok(TableIterator::new(outcomes.into_iter().map(|outcome| (outcome.email, outcome.status.to_owned(), outcome.user))))
+    })
+}
+
+/// One batch. Rows of the same address or account take turns, in rounds.
+fn import(rows: Vec<Option<serde_json::Value>>) -> Vec<Outcome> {
+    let mut outcomes = Vec::with_capacity(rows.len());
+    let mut waiting: Vec<(usize, UserImport)> = Vec::new();
+    for (number, row) in rows.into_iter().enumerate() {
+        let email = row.as_ref().and_then(|row| row["email"].as_str().map(str::to_owned));
+        let parsed = row.ok_or_else(|| invalid("users")).and_then(checked);
+        match parsed {
+            Ok(user) => {
+                outcomes.push(Outcome { email: Some(user.email.clone()), status: CREATED, user: None });
+                waiting.push((number, user));
+            }
+            Err(error) => outcomes.push(Outcome { email, status: error.code.entry().code, user: None }),
+        }
+    }
+    let known = imports::existing_roles(waiting.iter().flat_map(|(_, user)| user.roles.clone()).collect());
+    waiting.retain(|(number, user)| {
+        let exist = user.roles.iter().all(|role| known.contains(role));
+        if !exist {
+            outcomes[*number].status = Code::INVALID_ROLE.entry().code;
+        }
+        exist
+    });
+    while !waiting.is_empty() {
+        waiting = round(waiting, &mut outcomes);
+    }
+    outcomes
+}
+
+fn checked(row: serde_json::Value) -> Result<UserImport> {
+    let user = UserImport::parse(row)?;
+    if user.attributes.as_object().is_some_and(|keys| !keys.is_empty()) {
+        attributes::stored(user.attributes.clone())?;
+    }
+    if let Some(text) = &user.created_at {
+        let moment: TimestampWithTimeZone = text.parse().map_err(|_| invalid("created_at"))?;
+        if !moment.is_finite() {
+            return Err(invalid("created_at"));
+        }
+    }
+    Ok(user)
+}
+
+/// Creates those whom nothing stands in the way of; returns those who must wait for one of these.
+fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome]) -> Vec<(usize, UserImport)> {
+    let holders = imports::holders(users.iter().map(|(_, user)| user.email.clone()).collect());
+    let ids = imports::taken_ids(users.iter().filter_map(|(_, user)| own_id(user)).collect());
+    let (providers, provider_ids) = users.iter().flat_map(|(_, user)| user.accounts.clone()).unzip();
+    let accounts = imports::taken_accounts(providers, provider_ids);
+    let (mut emails, mut new_ids, mut new_accounts) = (HashSet::new(), HashSet::new(), HashSet::new());
+    let (mut now, mut later) = (Vec::new(), Vec::new());
+    for (number, user) in users {
+        let outcome = &mut outcomes[number];
+        let id = own_id(&user).unwrap_or_else(new_id);
+        if let Some(holder) = holders.get(&user.email) {
+            (outcome.status, outcome.user) = (EXISTS, Some(*holder));
+        } else if ids.contains(&id) {
+            outcome.status = Code::USER_ALREADY_EXISTS.entry().code;
+        } else if user.accounts.iter().any(|account| accounts.contains(account)) {
+            outcome.status = Code::ACCOUNT_ALREADY_LINKED.entry().code;
+        } else if emails.contains(&user.email)
+            || new_ids.contains(&id)
+            || user.accounts.iter().any(|account| new_accounts.contains(account))
+        {
+            later.push((number, user));
+        } else {
+            emails.insert(user.email.clone());
+            new_ids.insert(id);
+            new_accounts.extend(user.accounts.iter().cloned());
+            outcome.user = Some(id);
+            now.push((id, user));
+        }
+    }
+    // Somebody signs up at this moment with what was nobody's a moment ago: the caller tries again.
+    if !now.is_empty() && !imports::create(&now.iter().map(|(id, user)| (*id, user)).collect::<Vec<_>>()) {
+        could_not_serialize();
+    }
+    later
+}
+
+fn own_id(user: &UserImport) -> Option<Uuid> {
+    user.id.map(|id| Uuid::from_bytes(*id.as_bytes()))
+}
+
+fn new_id() -> Uuid {
+    Uuid::from_bytes(*uuid::Builder::from_random_bytes(random_bytes()).as_uuid().as_bytes())
+}

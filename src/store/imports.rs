@@ -1,0 +1,142 @@
+//! Importing users, many with a statement.
+
+use super::run;
+use crate::backend::json::{Json, JsonArray};
+use crate::backend::spi::{self, Mode};
+use crate::domain::user_import::UserImport;
+use pgrx::Uuid;
+use std::collections::{HashMap, HashSet};
+
+/// How many elements an array has.
+pub fn count(users: &JsonArray) -> i32 {
+    super::first(Mode::Write, "select pg_catalog.jsonb_array_length($1)", &[users.into()], |row| row.value(1)).unwrap_or(0)
+}
+
+/// The elements from one index on to before another; none for those that we cannot read.
+pub fn slice(users: &JsonArray, from: i32, to: i32) -> Vec<Option<serde_json::Value>> {
+    spi::query(
+        Mode::Write,
+        "select ($1 operator(pg_catalog.->) i)::pg_catalog.text
+           from pg_catalog.generate_series($2, $3 operator(pg_catalog.-) 1) with ordinality as n (i, o)
+          order by n.o using operator(pg_catalog.<)",
+        &[users.into(), from.into(), to.into()],
+        |row| row.get::<String>(1).and_then(|text| Json::read(&text)),
+    )
+}
+
+/// Whose these addresses are.
+pub fn holders(emails: Vec<String>) -> HashMap<String, Uuid> {
+    let rows = spi::query(
+        Mode::Write,
+        "select u.email, u.id from auth.users u where u.email operator(pg_catalog.=) any ($1::pg_catalog.text[])",
+        &[emails.into()],
+        |row| (row.value::<String>(1), row.value::<Uuid>(2)),
+    );
+    rows.into_iter().collect()
+}
+
+/// Which of these ids are somebody's.
+pub fn taken_ids(ids: Vec<Uuid>) -> HashSet<Uuid> {
+    let rows = spi::query(
+        Mode::Write,
+        "select u.id from auth.users u where u.id operator(pg_catalog.=) any ($1::pg_catalog.uuid[])",
+        &[ids.into()],
+        |row| row.value::<Uuid>(1),
+    );
+    rows.into_iter().collect()
+}
+
+/// Which of these accounts are somebody's.
+pub fn taken_accounts(providers: Vec<String>, ids: Vec<String>) -> HashSet<(String, String)> {
+    let rows = spi::query(
+        Mode::Write,
+        "select a.provider, a.provider_user_id
+           from rows from (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) as w (provider, id)
+           join auth.accounts a on a.provider operator(pg_catalog.=) w.provider and a.provider_user_id operator(pg_catalog.=) w.id",
+        &[providers.into(), ids.into()],
+        |row| (row.value::<String>(1), row.value::<String>(2)),
+    );
+    rows.into_iter().collect()
+}
+
+/// Which of these roles exist.
+pub fn existing_roles(roles: Vec<String>) -> HashSet<String> {
+    let rows = spi::query(
+        Mode::Write,
+        "select r.name from auth.roles r where r.name operator(pg_catalog.=) any ($1::pg_catalog.text[])",
+        &[roles.into()],
+        |row| row.value::<String>(1),
+    );
+    rows.into_iter().collect()
+}
+
+/// Creates users whose ids, addresses and accounts are nobody's; false where one of them has become somebody's meanwhile, and the
+/// caller must raise.
+pub fn create(users: &[(Uuid, &UserImport)]) -> bool {
+    fn column<T>(users: &[(Uuid, &UserImport)], of: impl Fn(&UserImport) -> T) -> Vec<T> {
+        users.iter().map(|(_, user)| of(user)).collect()
+    }
+    let ids: Vec<Uuid> = users.iter().map(|(id, _)| *id).collect();
+    let created = spi::query(
+        Mode::Write,
+        "insert into auth.users (id, email, email_verified, name, image, attributes, created_at)
+         select w.id, w.email, w.verified, w.name, w.image, w.attributes::pg_catalog.jsonb,
+                coalesce(w.created::pg_catalog.timestamptz, pg_catalog.clock_timestamp())
+           from rows from (pg_catalog.unnest($1::pg_catalog.uuid[]), pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.bool[]),
+                           pg_catalog.unnest($4::pg_catalog.text[]), pg_catalog.unnest($5::pg_catalog.text[]), pg_catalog.unnest($6::pg_catalog.text[]),
+                           pg_catalog.unnest($7::pg_catalog.text[])) as w (id, email, verified, name, image, attributes, created)
+             on conflict do nothing returning true",
+        &[
+            ids.into(),
+            column(users, |user| user.email.clone()).into(),
+            column(users, |user| user.email_verified).into(),
+            column(users, |user| user.name.clone()).into(),
+            column(users, |user| user.image.clone()).into(),
+            column(users, |user| user.attributes.to_string()).into(),
+            column(users, |user| user.created_at.clone()).into(),
+        ],
+        |_| (),
+    );
+    if created.len() < users.len() {
+        return false;
+    }
+    let each = |of: &dyn Fn(&UserImport) -> Vec<(String, String)>| -> (Vec<Uuid>, Vec<String>, Vec<String>) {
+        let rows = users.iter().flat_map(|(id, user)| of(user).into_iter().map(|(a, b)| (*id, a, b)));
+        let mut columns = (Vec::new(), Vec::new(), Vec::new());
+        for (id, a, b) in rows {
+            columns.0.push(id);
+            columns.1.push(a);
+            columns.2.push(b);
+        }
+        columns
+    };
+    let (ids, roles, _) = each(&|user| user.roles.iter().map(|role| (role.clone(), String::new())).collect());
+    run(
+        "insert into auth.user_roles (user_id, role)
+         select w.id, w.role from rows from (pg_catalog.unnest($1::pg_catalog.uuid[]), pg_catalog.unnest($2::pg_catalog.text[])) as w (id, role)",
+        &[ids.into(), roles.into()],
+    );
+    let (ids, providers, provider_ids) = each(&|user| user.accounts.clone());
+    let wanted = ids.len();
+    let linked = spi::query(
+        Mode::Write,
+        "insert into auth.accounts (user_id, provider, provider_user_id)
+         select w.id, w.provider, w.account
+           from rows from (pg_catalog.unnest($1::pg_catalog.uuid[]), pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.text[])) as w (id, provider, account)
+             on conflict do nothing returning true",
+        &[ids.into(), providers.into(), provider_ids.into()],
+        |_| (),
+    );
+    let (ids, hashes, _) = each(&|user| user.hash.iter().map(|hash| (hash.clone(), String::new())).collect());
+    run(
+        "insert into auth.accounts (user_id, provider, provider_user_id)
+         select w, 'credential', w::pg_catalog.text from pg_catalog.unnest($1::pg_catalog.uuid[]) as w",
+        &[ids.clone().into()],
+    );
+    run(
+        "insert into auth_private.passwords (user_id, hash)
+         select w.id, w.hash from rows from (pg_catalog.unnest($1::pg_catalog.uuid[]), pg_catalog.unnest($2::pg_catalog.text[])) as w (id, hash)",
+        &[ids.into(), hashes.into()],
+    );
+    linked.len() == wanted
+}
