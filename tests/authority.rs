@@ -134,6 +134,19 @@ pub const VERBS: &[Verb] = &[
         "select private_key from auth_private.signing_secrets",
         "insert into auth_private.signing_secrets select 'x', 'x'",
     ),
+    verb("settings:get", "auth.list_messages()", "", "select from auth_private.messages"),
+    verb(
+        "settings:update",
+        "auth.retry_message(gen_random_uuid())",
+        "update auth_private.messages set attempts = 0",
+        "update auth_private.messages set attempts = 0 returning 1",
+    ),
+    verb(
+        "user:get",
+        "auth.get_user_by_provider_id('credential', '{t}')",
+        "",
+        "select from auth.accounts where provider = 'credential' and provider_user_id = '{t}'",
+    ),
     verb("audit:read", "auth.list_audit_log()", "", "select from auth.audit_log"),
 ];
 

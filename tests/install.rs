@@ -3,7 +3,7 @@
 use pgrx_tests::{Cluster, Database, succeed};
 
 /// The tables whose rows are a deployment's own.
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 14] = [
     "auth.users",
     "auth.accounts",
     "auth.sessions",
@@ -15,6 +15,9 @@ const TABLES: [&str; 11] = [
     "auth_private.passwords",
     "auth_private.session_keys",
     "auth_private.session_epochs",
+    "auth_private.messages",
+    "auth_private.one_time_tokens",
+    "auth_private.rival_sign_ups",
 ];
 
 #[test]

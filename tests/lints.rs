@@ -111,20 +111,26 @@ fn anon_may_execute_just_what_the_contract_lists() {
             "jwks",
             "pre_request",
             "refresh_session",
+            "request_password_reset",
+            "reset_password",
             "reset_session",
+            "send_verification_email",
             "session_id",
             "sign_in",
             "sign_up",
             "uid",
-            "use_session"
+            "use_session",
+            "verify_email"
         ]
     );
-    none(
-        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and (p.proname = 'postgrest_config') = has_function_privilege('authenticated', p.oid, 'execute')",
+    let others = "'{postgrest_config,claim_messages,complete_message,fail_message}'";
+    none(&format!(
+        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and (p.proname = any ({others})) = has_function_privilege('authenticated', p.oid, 'execute')"
+    ));
+    let mailers: Vec<String> = Database::new().dba().column(
+        "select p.proname::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and has_function_privilege('auth_mailer', p.oid, 'execute') order by 1",
     );
-    none(
-        "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'auth'::regnamespace and has_function_privilege('auth_mailer', p.oid, 'execute')",
-    );
+    assert_eq!(mailers, ["claim_messages", "complete_message", "fail_message"]);
 }
 
 #[test]

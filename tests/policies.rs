@@ -28,6 +28,14 @@ const ALSO: &[&str] = &[
     "insert into auth_private.signing_keys (kid, public_key) values ('x', sha256('x'))",
     "delete from auth_private.signing_keys returning 1",
     "update auth.audit_log set action = 'x' returning 1",
+    "select 1 from auth_private.one_time_tokens",
+    "delete from auth_private.one_time_tokens returning 1",
+    "insert into auth_private.one_time_tokens select '{n}', 'reset-password', sha256('x'), 'x', now(), 'infinity'",
+    "insert into auth_private.messages (kind, subject) values ('reset-password', 'x')",
+    "delete from auth_private.messages returning 1",
+    "insert into auth_private.rival_sign_ups (user_id) values ('{t}')",
+    "select 1 from auth_private.rival_sign_ups",
+    "insert into auth.accounts (user_id, provider, provider_user_id) select auth.uid(), 'x', 'x'",
 ];
 
 /// Everything that one user may do to another, against somebody of higher rank.
@@ -41,7 +49,9 @@ const AGAINST_RANK: &[&str] = &[
     "update auth_private.passwords set hash = '$x' where user_id = '{t}' returning 1",
     "delete from auth_private.passwords where user_id = '{t}' returning 1",
     "insert into auth.accounts (user_id, provider, provider_user_id) values ('{t}', 'x', 'x')",
+    "insert into auth.accounts (user_id, provider, provider_user_id) values ('{n}', 'credential', '{n}')",
     "update auth.accounts set provider_user_id = 'x' where user_id = '{t}' and provider <> 'credential' returning 1",
+    "update auth.accounts set updated_at = now() where user_id = '{t}' and provider = 'credential' returning 1",
     "delete from auth.accounts where user_id = '{t}' returning 1",
     "insert into auth.bans (user_id, reason) values ('{t}', 'x')",
     "update auth.bans set reason = 'x' where user_id = '{n}' returning 1",
@@ -75,7 +85,8 @@ fn arranged() -> Arrangement {
          select auth.define_user_role('strong', '{{user:impersonate-admins}}');
          select auth.define_user_role('editor', '{{post:edit}}');
          select auth.ban_user((auth.create_user('banned@example.org') ->> 'id')::uuid);
-         insert into auth.bans (user_id, reason) values ('{bare}', 'x')",
+         insert into auth.bans (user_id, reason) values ('{bare}', 'x');
+         select auth.request_password_reset('target@example.org')",
         t = target.id
     ));
     Arrangement { db, target, bare }

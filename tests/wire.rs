@@ -8,19 +8,25 @@ mod domain;
 #[allow(dead_code)]
 mod error;
 
+mod accounts;
 mod audit;
 mod authority;
 mod bans;
 mod clients;
 mod database_roles;
+mod email;
 mod gateway;
 mod gateway_calls;
+mod gateway_clients;
 mod gateway_tokens;
 mod identity;
 mod impersonation;
 mod install;
 mod lints;
 mod list_users;
+mod lucia;
+mod messages;
+mod password_reset;
 mod passwords;
 mod policies;
 mod races;

@@ -17,7 +17,7 @@ pub struct Cluster {
 
 /// The roles that we make ourselves come in through the socket, to which the directory gives nobody else a way; every other one, and
 /// every connection over TCP, needs its password.
-const ACCESS: &str = "local all postgres,app,service,plain,authenticator trust
+const ACCESS: &str = "local all postgres,app,service,plain,authenticator,mailer trust
 local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
 ";

@@ -21,6 +21,21 @@ pub struct Database {
     cluster: &'static Cluster,
 }
 
+/// A mail in the queue.
+#[derive(Debug)]
+pub struct Mail {
+    /// Its id.
+    pub id: Uuid,
+    /// What it is about.
+    pub kind: String,
+    /// To whom.
+    pub recipient: String,
+    /// Empty where there is none.
+    pub token: String,
+    /// What else it needs.
+    pub payload: serde_json::Value,
+}
+
 extern "C" fn stop_at_exit() {
     if let Some(cluster) = CLUSTER.get() {
         cluster.control("stop");
@@ -47,12 +62,12 @@ impl Database {
             unsafe { libc::atexit(stop_at_exit) };
             let mut dba = connect(&cluster, "postgres", "postgres");
             // "app" is an application's login role; "service" a trusted back end.
-            for statement in [&format!("create database {TEMPLATE}"), "create role app login", "create role service login", "create role authenticator login noinherit"] {
+            for statement in [&format!("create database {TEMPLATE}"), "create role app login", "create role service login", "create role mailer login", "create role authenticator login noinherit"] {
                 dba.batch_execute(statement).expect("the template");
             }
             let mut template = connect(&cluster, "postgres", TEMPLATE);
             template
-                .batch_execute("create extension pg_auth cascade; grant anon, authenticated to app; grant auth_admin to service; grant anon, authenticated to authenticator")
+                .batch_execute("create extension pg_auth cascade; grant anon, authenticated to app; grant auth_admin to service; grant auth_mailer to mailer; grant anon, authenticated to authenticator")
                 .expect("CREATE EXTENSION");
             cluster
         })
@@ -98,6 +113,37 @@ impl Database {
     /// A trusted back end: a member of auth_admin.
     pub fn service(&self) -> Actor {
         self.connect("service")
+    }
+
+    /// The process that delivers mail.
+    pub fn mailer(&self) -> Actor {
+        self.connect("mailer")
+    }
+
+    /// Takes all the mail that is due out of the queue, as the mailer does, and calls it sent.
+    pub fn mail(&self) -> Vec<Mail> {
+        let mut mailer = self.mailer();
+        let rows = mailer.client.query("select id, kind, recipient, token, payload from auth.claim_messages(1000)", &[]).expect("mail");
+        let mail = rows.iter().map(|row| Mail {
+            id: row.get(0),
+            kind: row.get(1),
+            recipient: row.get(2),
+            token: row.get::<_, Option<String>>(3).unwrap_or_default(),
+            payload: row.get(4),
+        });
+        let mail: Vec<Mail> = mail.collect();
+        for message in &mail {
+            assert!(mailer.one::<bool>(&format!("select auth.complete_message('{}')", message.id)));
+        }
+        mail
+    }
+
+    /// The token in the one mail that is due.
+    pub fn mailed_token(&self, kind: &str, recipient: &str) -> String {
+        let mut tokens = self.mail().into_iter().filter(|mail| mail.kind == kind && mail.recipient == recipient).map(|mail| mail.token);
+        let token = tokens.next().unwrap_or_else(|| panic!("no mail {kind} to {recipient}"));
+        assert!(tokens.next().is_none() && token.starts_with("ot_"), "one mail {kind} to {recipient}, with a token");
+        token
     }
 
     /// Whether a role can log in over TCP with this password.

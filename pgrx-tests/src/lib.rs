@@ -7,5 +7,5 @@ mod postgrest;
 
 pub use actor::{Actor, Refusal};
 pub use cluster::{Cluster, development_directory, program, succeed};
-pub use database::{Database, PASSWORD, address};
+pub use database::{Database, Mail, PASSWORD, address};
 pub use postgrest::{PostgRest, Reply, allow_gateway};

@@ -8,6 +8,7 @@ use crate::deeds::mail;
 use crate::domain::message::Kind;
 use crate::domain::{email::Email, password::Password, token};
 use crate::error::{Code, required};
+use crate::store::attempts::{self, Subjects};
 use crate::store::{messages, tokens, users};
 use pgrx::pg_extern;
 
@@ -39,6 +40,8 @@ fn reset_password(token: Option<String>, new_password: Option<String>) -> Json {
         let hash = hash_password(&password)?;
         let user = tokens::reset_password(token, &hash).ok_or(Code::INVALID_TOKEN)?;
         let changed = users::json(user).ok_or(Code::INVALID_TOKEN)?;
+        let address = changed["email"].as_str().map_or_else(|| user.to_string(), str::to_owned);
+        attempts::forgive(&Subjects::new(&address, None));
         mail::password_changed(changed["email"].as_str(), user);
         Record::of(&Caller::Anonymous, "reset_password").by(user, None).ok_from(&Origin::of_connection());
         Ok(Json(changed))

@@ -16,8 +16,8 @@ pub fn count(users: &JsonArray) -> i32 {
 pub fn slice(users: &JsonArray, from: i32, to: i32) -> Vec<Option<serde_json::Value>> {
     spi::query(
         Mode::Write,
-        "select ($1 operator(pg_catalog.->) i)::pg_catalog.text
-           from pg_catalog.generate_series($2, $3 operator(pg_catalog.-) 1) with ordinality as n (i, o)
+        "select ($1::pg_catalog.jsonb operator(pg_catalog.->) n.i)::pg_catalog.text
+           from pg_catalog.generate_series($2::pg_catalog.int4, $3::pg_catalog.int4 operator(pg_catalog.-) 1) with ordinality as n (i, o)
           order by n.o using operator(pg_catalog.<)",
         &[users.into(), from.into(), to.into()],
         |row| row.get::<String>(1).and_then(|text| Json::read(&text)),
