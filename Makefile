@@ -48,7 +48,7 @@ api:
 	@$(DEV) && setup && private_server && gateway_tools && cargo run --locked --quiet --package pgrx-tests --bin api
 
 test:
-	@$(DEV) && setup && private_server && python_tools && gateway_tools && cargo test --locked --package pgrx-tests
+	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && cargo test --locked --package pgrx-tests
 
 bench:
 	@$(DEV) && setup && private_server && gateway_tools && cargo bench --locked --quiet --package pgrx-tests

