@@ -111,17 +111,18 @@ fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome]) -> Vec<(usiz
             outcome.status = Code::USER_ALREADY_EXISTS.entry().code;
         } else if user.accounts.iter().any(|account| accounts.contains(account)) {
             outcome.status = Code::ACCOUNT_ALREADY_LINKED.entry().code;
-        } else if emails.contains(&user.email)
-            || new_ids.contains(&id)
-            || user.accounts.iter().any(|account| new_accounts.contains(account))
-        {
-            later.push((number, user));
         } else {
-            emails.insert(user.email.clone());
-            new_ids.insert(id);
-            new_accounts.extend(user.accounts.iter().cloned());
-            outcome.user = Some(id);
-            now.push((id, user));
+            // Also those who wait keep others waiting, so that of two rows the first one counts.
+            let mut is_free = emails.insert(user.email.clone()) & new_ids.insert(id);
+            for account in &user.accounts {
+                is_free &= new_accounts.insert(account.clone());
+            }
+            if is_free {
+                outcome.user = Some(id);
+                now.push((id, user));
+            } else {
+                later.push((number, user));
+            }
         }
     }
     // Somebody signs up at this moment with what was nobody's a moment ago: the caller tries again.
