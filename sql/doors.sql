@@ -30,6 +30,8 @@ declare
     -- No address of anybody: it has no "@".
     written text := address;
 begin
+    -- In either case these, also after what was done is taken back: whoever holds a transaction open can see its locks.
+    lock table auth.users, auth.user_roles, auth.accounts, auth_private.passwords in row exclusive mode;
     user_id := pg_catalog.gen_random_uuid();
     moment := pg_catalog.clock_timestamp();
     is_taken := exists (select from auth.users u where u.email operator(pg_catalog.=) address);
@@ -219,7 +221,10 @@ create function auth_private.forgive_failures(of_subject bytea) returns void
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    delete from auth_private.failed_attempts a where a.subject operator(pg_catalog.=) of_subject;
+    -- Without waiting: who clears the same rows at this moment clears them, and may be waiting for what we hold.
+    delete from auth_private.failed_attempts d
+     where d.id operator(pg_catalog.=) any (array(
+               select a.id from auth_private.failed_attempts a where a.subject operator(pg_catalog.=) of_subject for update skip locked));
 end
 $$;
 comment on function auth_private.forgive_failures is 'Door: a right password clears the account''s count.';
@@ -240,7 +245,7 @@ comment on function auth_private.hold_accounts is 'Door: how many accounts a use
 
 -- Crosses: session_epochs, users. Because: whoever may ban need not be allowed to read. Callers: every verb on another user, first of all.
 -- An update and not a lock: at REPEATABLE READ a row that was only locked would let a stale snapshot pass.
-create function auth_private.guard_user(target uuid) returns boolean
+create function auth_private.guard_user(target uuid, at_once boolean) returns boolean
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -248,15 +253,22 @@ begin
     if not found then
         return false;
     end if;
+    if not at_once then
+        -- Waits until a deletion that has begun has ended either way, and lets go again: the user's row comes after the guard.
+        begin
+            perform from auth.users u where u.id operator(pg_catalog.=) target for key share;
+            raise sqlstate 'PGA01';
+        exception when sqlstate 'PGA01' then
+        end;
+    end if;
     insert into auth_private.session_epochs as e (user_id, administrative) values (target, true)
         on conflict (user_id, administrative) do update set guard = e.guard operator(pg_catalog.+) 1;
-    return true;
-exception when foreign_key_violation then
-    -- Deleted while we waited for our turn. Locking the user's row to prevent it would be a deadlock with the deletion.
-    return false;
+    -- Also after having waited for our turn.
+    perform from auth.users u where u.id operator(pg_catalog.=) target;
+    return found;
 end
 $$;
-comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns. False where there is no such user.';
+comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns; with at_once it waits for nothing that the user can hold. False where there is no such user.';
 
 -- Crosses: users. Because: what deletes belongs to auth_eraser, under whom nobody is signed in. Callers: delete_user, before it erases.
 -- This is the truth of which delete_user's checks are the good messages.

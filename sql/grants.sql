@@ -80,11 +80,13 @@ revoke create on schema auth, auth_private from auth_door, auth_role_manager;
 grant usage on schema auth to anon, authenticated, auth_admin, auth_mailer, auth_door, auth_eraser, auth_role_manager;
 grant usage on schema auth_private to auth_door, auth_eraser, auth_role_manager;
 
--- What auth_door needs and no more: it can delete no user, change no ban and read no audit log.
+-- What auth_door needs and no more: it can delete no user, make no ban and read no audit log.
 grant select, insert on auth.users, auth.user_roles, auth.accounts to auth_door;
 grant update (last_sign_in_at, email, email_verified, updated_at) on auth.users to auth_door;
 grant update (updated_at), delete on auth.accounts to auth_door;
 grant select, insert, update on auth.sessions, auth_private.session_keys, auth_private.session_epochs to auth_door;
+grant delete on auth.bans, auth_private.session_epochs to auth_door;
+grant update (failed_at) on auth_private.failed_attempts to auth_door; -- to lock rows
 grant select, insert, update, delete on auth_private.passwords, auth_private.messages, auth_private.one_time_tokens to auth_door;
 grant select, insert, delete on auth_private.rival_sign_ups to auth_door;
 grant select, update on auth_private.admin_guard to auth_door;

@@ -6,9 +6,13 @@
 create function auth_private.queue_message(
     of_kind text, address text, of_user uuid, purpose text, particulars jsonb, interval_seconds integer) returns void
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+    -- A plan from when the table was small would read all of it later, and by how long that takes the time would tell after all.
+    set enable_seqscan = off
 as $$
 declare
-    counted bytea := pg_catalog.sha256(pg_catalog.convert_to(of_kind operator(pg_catalog.||) ' ' operator(pg_catalog.||) address, 'UTF8'));
+    -- A change of address is counted for each user: nobody else's request keeps one's own mail back.
+    counted bytea := pg_catalog.sha256(pg_catalog.convert_to(
+        pg_catalog.concat_ws(' ', of_kind, address, case when of_kind operator(pg_catalog.=) 'change-email' then of_user end), 'UTF8'));
     addressee uuid;
 begin
     if not exists (
@@ -18,8 +22,10 @@ begin
     then
         addressee := of_user;
     end if;
-    insert into auth_private.messages (kind, user_id, recipient, token_purpose, payload, subject)
-    values (of_kind, addressee, case when addressee is not null then address end, purpose, particulars, counted);
+    insert into auth_private.messages (kind, user_id, epoch, recipient, token_purpose, payload, subject)
+    values (of_kind, addressee,
+            coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) of_user), 0),
+            case when addressee is not null then address end, purpose, particulars, counted);
     perform pg_catalog.pg_notify('auth_messages', '');
 end
 $$;
@@ -60,20 +66,24 @@ begin
                   and (not exists (select from auth.users u
                                     where u.id operator(pg_catalog.=) m.user_id
                                       and (coalesce(m.token_purpose, 'change-email') operator(pg_catalog.=) 'change-email' or u.email operator(pg_catalog.=) m.recipient))
-                       or (m.token_purpose is not null
-                           and exists (select from auth_private.messages n
-                                        where n.user_id operator(pg_catalog.=) m.user_id and n.token_purpose operator(pg_catalog.=) m.token_purpose
-                                          and n.created_at operator(pg_catalog.>) m.created_at)))
+                       or exists (select from auth_private.messages n
+                                   where n.user_id operator(pg_catalog.=) m.user_id and n.token_purpose operator(pg_catalog.=) m.token_purpose
+                                     and n.created_at operator(pg_catalog.>) m.created_at)
+                       -- The newer one may be done and cleared away: its token has superseded this one all the same.
+                       or exists (select from auth_private.one_time_tokens t
+                                   where t.user_id operator(pg_catalog.=) m.user_id and t.purpose operator(pg_catalog.=) m.token_purpose
+                                     and t.requested_at operator(pg_catalog.>) m.created_at))
                 order by m.due_at using operator(pg_catalog.<)
                 limit 1000 for update skip locked));
     return query
+        -- With its user, so that nobody who holds the own row in an open transaction makes the mailer wait, and everybody with it.
         with due as (
-            select m.id from auth_private.messages m
+            select m.id from auth_private.messages m join auth.users u on u.id operator(pg_catalog.=) m.user_id
              where m.completed_at is null and m.parked_at is null and m.user_id is not null
                and m.due_at operator(pg_catalog.<=) moment
              order by m.due_at using operator(pg_catalog.<)
              limit max_messages
-               for update skip locked),
+               for no key update skip locked),
         -- A message that ends every worker that takes it must not end them for ever.
         leased as (
             update auth_private.messages m
@@ -99,12 +109,14 @@ declare
     expires timestamptz := pg_catalog.clock_timestamp() operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds);
 begin
     -- One row for each user and purpose: what was there before is superseded.
-    insert into auth_private.one_time_tokens as t (user_id, purpose, token_hash, address, requested_at, expires_at)
-    select m.user_id, m.token_purpose, hash, m.recipient, m.created_at, expires
+    insert into auth_private.one_time_tokens as t (user_id, purpose, token_hash, address, epoch, requested_at, expires_at)
+    select m.user_id, m.token_purpose, hash, m.recipient, m.epoch, m.created_at, expires
       from auth_private.messages m join auth.users u on u.id operator(pg_catalog.=) m.user_id
      where m.id operator(pg_catalog.=) of_message and m.token_purpose is not null
         on conflict (user_id, purpose) do update
-       set token_hash = excluded.token_hash, address = excluded.address, requested_at = excluded.requested_at, expires_at = excluded.expires_at;
+       set token_hash = excluded.token_hash, address = excluded.address, epoch = excluded.epoch,
+           requested_at = excluded.requested_at, expires_at = excluded.expires_at
+     where t.requested_at operator(pg_catalog.<=) excluded.requested_at;
     return case when found then expires end;
 end
 $$;
@@ -130,9 +142,10 @@ $$;
 comment on function auth_private.settle_message is 'Door: notes that a message was sent, or why not; false where it waits for nothing of the kind.';
 
 -- Crosses: one_time_tokens, messages, users. Because: whoever shows a token need not be anybody. Callers: verify_email, reset_password.
--- The condition of a live token, once: not expired by the clock, not superseded, and sent to the address that it was for.
+-- The condition of a live token, once: not expired by the clock, not superseded, and for the address that it was sent to. One that
+-- would change the address is also as dead as the sessions from when it was asked for, or a thief who was thrown out comes back with it.
 create function auth_private.live_token(hash bytea, for_purposes text[]) returns setof auth_private.one_time_tokens
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp rows 1
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set enable_seqscan = off rows 1
 as $$
 begin
     return query
@@ -141,7 +154,12 @@ begin
          where t.token_hash operator(pg_catalog.=) hash
            and t.purpose operator(pg_catalog.=) any (for_purposes)
            and t.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()
-           and (t.purpose operator(pg_catalog.=) 'change-email' or u.email operator(pg_catalog.=) t.address)
+           and case when t.purpose operator(pg_catalog.<>) 'change-email' then u.email operator(pg_catalog.=) t.address
+                    else t.epoch operator(pg_catalog.=) coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e
+                                                                  where e.user_id operator(pg_catalog.=) u.id), 0)
+                         and not exists (select from auth.bans b where b.user_id operator(pg_catalog.=) u.id
+                                            and (b.expires_at is null or b.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()))
+               end
            and not exists (select from auth_private.messages m
                             where m.user_id operator(pg_catalog.=) t.user_id and m.token_purpose operator(pg_catalog.=) t.purpose
                               and m.created_at operator(pg_catalog.>) t.requested_at);
@@ -150,38 +168,54 @@ $$;
 comment on function auth_private.live_token is 'Door: the token with this hash, if it is good.';
 
 -- Crosses: one_time_tokens, messages. Because: the tokens of a user who is no longer who asked for them. Callers: whatever changes a password or an address.
-create function auth_private.revoke_tokens(of_user uuid) returns void
+create function auth_private.revoke_tokens(of_user uuid, purposes text[]) returns boolean
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    is_there boolean;
 begin
     -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other.
     perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
+    is_there := found;
     delete from auth_private.messages m
-     where m.user_id operator(pg_catalog.=) of_user and m.token_purpose is not null and m.completed_at is null;
-    delete from auth_private.one_time_tokens t where t.user_id operator(pg_catalog.=) of_user;
+     where m.user_id operator(pg_catalog.=) of_user and m.token_purpose operator(pg_catalog.=) any (purposes) and m.completed_at is null;
+    delete from auth_private.one_time_tokens t
+     where t.user_id operator(pg_catalog.=) of_user and t.purpose operator(pg_catalog.=) any (purposes);
+    return is_there;
 end
 $$;
-comment on function auth_private.revoke_tokens is 'Door: no token that a user was sent, or is about to be sent, is good any more.';
+comment on function auth_private.revoke_tokens is 'Door: locks a user, and no token that they were sent for these purposes, or are about to be sent, is good any more; false where there is no such user.';
 
--- Crosses: messages, rival_sign_ups. Because: they follow no foreign key. Callers: delete_user.
-create function auth_private.forget_mail(of_user uuid) returns void
+-- Crosses: bans, session_epochs, messages, rival_sign_ups. Because: they follow no foreign key. Callers: the deletion of a user.
+create function auth_private.forget_user() returns trigger
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
-    delete from auth_private.messages m where m.user_id operator(pg_catalog.=) of_user;
-    delete from auth_private.rival_sign_ups r where r.user_id operator(pg_catalog.=) of_user;
+    delete from auth.bans b where b.user_id operator(pg_catalog.=) old.id;
+    -- Without waiting for an administrator who has the guard and wants the row that we delete. What is left is nobody's.
+    delete from auth_private.session_epochs d
+     using (select e.user_id, e.administrative from auth_private.session_epochs e
+             where e.user_id operator(pg_catalog.=) old.id for update skip locked) as free
+     where d.user_id operator(pg_catalog.=) free.user_id and d.administrative operator(pg_catalog.=) free.administrative;
+    delete from auth_private.messages m where m.user_id operator(pg_catalog.=) old.id;
+    delete from auth_private.rival_sign_ups r where r.user_id operator(pg_catalog.=) old.id;
+    return null;
 end
 $$;
-comment on function auth_private.forget_mail is 'Door: whose row is deleted leaves no address in the queue.';
+comment on function auth_private.forget_user is 'Door: trigger; of whose row is deleted nothing stays, neither an address in the queue.';
+create trigger users_forget after delete on auth.users for each row execute function auth_private.forget_user();
 
 -- Crosses: rival_sign_ups. Because: whoever signs up has no identity yet. Callers: sign_up.
-create function auth_private.contest_sign_up(of_user uuid) returns void
+-- Called for nobody too: which tables a transaction has locked can be seen by whoever holds it open.
+create function auth_private.contest_sign_up(of_user uuid, of_address text) returns void
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    insert into auth_private.rival_sign_ups (user_id)
-    select of_user where not exists (select from auth_private.rival_sign_ups r where r.user_id operator(pg_catalog.=) of_user);
+    insert into auth_private.rival_sign_ups (user_id, address)
+    select of_user, of_address
+     where of_user is not null
+       and not exists (select from auth_private.rival_sign_ups r
+                        where r.user_id operator(pg_catalog.=) of_user and r.address operator(pg_catalog.=) of_address);
 end
 $$;
 comment on function auth_private.contest_sign_up is 'Door: somebody else claims the address of a user who has not proved it.';
@@ -253,13 +287,15 @@ begin
         return;
     end;
     unproven_removed := purpose operator(pg_catalog.=) 'verify-email' and not used.was_verified
-        and exists (select from auth_private.rival_sign_ups r where r.user_id operator(pg_catalog.=) used.user_id);
+        and exists (select from auth_private.rival_sign_ups r
+                     where r.user_id operator(pg_catalog.=) used.user_id and r.address operator(pg_catalog.=) used.address);
     if unproven_removed then
         perform auth_private.remove_unproven(used.user_id);
     end if;
-    if purpose operator(pg_catalog.=) 'change-email' then
-        perform auth_private.revoke_tokens(used.user_id);
-    end if;
+    perform auth_private.revoke_tokens(
+        used.user_id,
+        case when unproven_removed or purpose operator(pg_catalog.=) 'change-email' then '{verify-email,change-email,reset-password}'
+             else '{verify-email}' end::text[]);
 end
 $$;
 comment on function auth_private.verify_address is 'Door: consumes a token and notes what it proves. All null where it is not good.';
@@ -275,7 +311,7 @@ begin
     if used.user_id is null then
         return null;
     end if;
-    perform auth_private.revoke_tokens(used.user_id);
+    perform auth_private.revoke_tokens(used.user_id, '{verify-email,change-email,reset-password}');
     if used.was_verified then
         perform auth_private.end_sessions(used.user_id);
     else

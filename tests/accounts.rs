@@ -173,7 +173,9 @@ fn an_address_links_only_where_both_sides_have_proved_it() {
             assert_eq!(service.json(&call)["user"]["id"], json!(user.id.to_string()));
         } else {
             service.is_refused(&call, "23505", "USER_ALREADY_EXISTS");
-            service.is_refused(&call.replace("theirs", "x").replace(")", ", create_user => false)"), "23505", "USER_ALREADY_EXISTS");
+            service.is_refused(&call.replace(')', ", create_user => false)"), "23505", "USER_ALREADY_EXISTS");
+            let refused = service.client.query(&call, &[]).unwrap_err();
+            assert!(refused.as_db_error().and_then(|error| error.hint()).is_some_and(|hint| hint.contains("reset_password")));
         }
         assert_eq!(accounts(&mut user).len(), if links { 2 } else { 1 }, "{name}");
     }

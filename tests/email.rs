@@ -294,3 +294,75 @@ fn nobody_does_any_of_it_through_somebody_elses_eyes_or_where_nothing_can_be_wri
         anybody.is_refused(&format!("select auth.{call}"), "25006", "READ_ONLY");
     }
 }
+
+#[test]
+fn of_rival_sign_ups_at_once_nobodys_password_outlives_the_proof_either() {
+    let db = unhurried();
+    db.dba().run(&format!("alter database {} set auth.require_email_verification = on", db.name));
+    let mut attacker = db.app();
+    attacker.run("begin; select auth.sign_up('victim@example.org', 'planted by me')");
+    std::thread::scope(|scope| {
+        let victim = scope.spawn(|| db.app().json("select auth.sign_up('victim@example.org', 'my own password')"));
+        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%sign_up%' and datname = current_database()";
+        while db.dba().one::<i64>(waiting) == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        attacker.run("commit");
+        victim.join().expect("an answer");
+    });
+    let token = db.mailed_token("verify-email", "victim@example.org");
+    db.app().json(&format!("select auth.verify_email('{token}')"));
+    for password in ["planted by me", "my own password"] {
+        db.app().is_answered(&format!("select auth.sign_in('victim@example.org', '{password}')"), "INVALID_EMAIL_OR_PASSWORD");
+    }
+}
+
+#[test]
+fn who_was_thrown_out_does_not_come_back_with_another_address() {
+    let db = unhurried();
+    let mut ann = db.user("Ann");
+    let thrown_out = [
+        format!("select auth.ban_user('{}')", ann.id),
+        format!("select auth.revoke_user_sessions('{}')", ann.id),
+        format!("select auth.set_user_password('{}', null)", ann.id),
+    ];
+    for statement in thrown_out {
+        ann.run("select auth.change_email('thief@example.org')");
+        let token = db.mailed_token("change-email", "thief@example.org");
+        db.service().run(&statement);
+        db.app().is_refused(&format!("select auth.verify_email('{token}')"), "22023", "INVALID_TOKEN");
+        db.service().run(&format!("select auth.unban_user('{0}'); select auth.set_user_password('{0}', '{PASSWORD}')", ann.id));
+        ann = db.signed_in("Ann");
+    }
+    ann.run("select auth.change_email('thief@example.org')");
+    let token = db.mailed_token("change-email", "thief@example.org");
+    ann.run("select auth.revoke_sessions()");
+    db.app().is_refused(&format!("select auth.verify_email('{token}')"), "22023", "INVALID_TOKEN");
+}
+
+/// Two questions in one transaction that is taken back.
+#[test]
+fn an_earlier_token_tells_nothing_about_another_address() {
+    let db = unhurried();
+    let (mut ann, _) = (db.user("Ann"), db.user("Bob"));
+    ann.run("select auth.change_email('own@example.org')");
+    let token = db.mailed_token("change-email", "own@example.org");
+    for address in ["bob@example.org", "free@example.org"] {
+        ann.run(&format!("begin; select auth.change_email('{address}')"));
+        ann.is_refused(&format!("select auth.verify_email('{token}')"), "22023", "INVALID_TOKEN");
+        ann.run("rollback");
+    }
+}
+
+#[test]
+fn nobody_is_flooded_with_notices_nor_strangers_with_tokens() {
+    let db = Database::new();
+    let mut ann = db.user("Ann");
+    for n in 0..10 {
+        ann.run(&format!("select auth.change_email('stranger{n}@example.org')"));
+    }
+    let refusal = ann.refused("select auth.change_email('stranger10@example.org')");
+    assert_eq!((refusal.sqlstate.as_str(), refusal.code()), ("53400", "TOO_MANY_ATTEMPTS"));
+    let to_ann = db.mail().iter().filter(|mail| mail.recipient == "ann@example.org").count();
+    assert_eq!(to_ann, 1);
+}

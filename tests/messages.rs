@@ -1,6 +1,6 @@
 //! The mail queue: claimed once, retried, parked, and closed to everybody but the mailer.
 
-use pgrx_tests::{Actor, Database};
+use pgrx_tests::{Actor, Database, PASSWORD};
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::thread;
@@ -173,21 +173,66 @@ fn a_ban_waits_for_no_open_transaction_of_the_banned() {
     ann.run("select auth.send_verification_email(); select auth.request_password_reset('ann@example.org')");
     let mail = db.mail();
     let token = |kind: &str| mail.iter().find(|mail| mail.kind == kind).expect(kind).token.clone();
-    let mut open = db.app();
-    for hold in [
+    for (number, hold) in [
         format!("select auth.reset_password('{}', 'another password')", token("reset-password")),
         format!("select auth.verify_email('{}')", token("verify-email")),
         "select auth.change_email('x@example.org')".to_owned(),
-    ] {
-        let held = if hold.contains("change_email") { &mut ann } else { &mut open };
-        held.run(&format!("begin; {hold}"));
+        "select auth.verify_email('{change}')".to_owned(),
+        format!("select auth.delete_user('{}')", ann.id),
+        format!("select auth.change_password('{PASSWORD}', 'another password', true)"),
+        "select auth.update_user(auth.uid(), '{\"name\": \"x\"}')".to_owned(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let address = format!("new{number}@example.org");
+        ann.run(&format!("select auth.change_email('{address}')"));
+        let hold = hold.replace("{change}", &db.mailed_token("change-email", &address));
+        let mut phone = db.signed_in("Ann");
+        ann.run(&format!("begin; {hold}"));
         let mut dba = db.service();
         dba.run(&format!("set lock_timeout = '2s'; select auth.ban_user('{}')", ann.id));
-        dba.run(&format!("select auth.unban_user('{}')", ann.id));
-        let held = if hold.contains("change_email") { &mut ann } else { &mut open };
-        held.run("rollback");
+        assert!(!phone.is_signed_in(), "{hold}");
+        dba.run(&format!("select auth.unban_user('{0}'); select auth.revoke_user_sessions('{0}')", ann.id));
+        ann.run("rollback");
         ann = db.signed_in("Ann");
     }
+}
+
+/// Nor may anybody keep everybody's mail back by holding what their own needs.
+#[test]
+fn the_queue_waits_for_no_open_transaction_of_a_user() {
+    let db = Database::new();
+    let (mut ann, _) = (db.user("Ann"), db.user("Bob"));
+    ann.run("select auth.request_password_reset('ann@example.org')");
+    db.mail();
+    ann.run(&format!("begin; select auth.change_password('{PASSWORD}', 'another password')"));
+    let mut anybody = db.app();
+    anybody.run("select auth.send_verification_email('ann@example.org'); select auth.request_password_reset('bob@example.org')");
+    let mut mailer = db.mailer();
+    mailer.run("set lock_timeout = '2s'");
+    assert_eq!(mailer.column::<String>("select recipient from auth.claim_messages()"), ["bob@example.org"]);
+    ann.run("commit");
+    let kinds: Vec<String> = mailer.column("select kind from auth.claim_messages() order by 1");
+    assert_eq!(kinds, ["password-changed", "verify-email"]);
+}
+
+/// The earlier message waits for its next attempt while the later one is sent and cleared away.
+#[test]
+fn a_message_that_comes_late_does_not_supersede_a_later_one() {
+    let db = Database::new();
+    db.dba().run(&format!("alter database {} set auth.message_interval = 0", db.name));
+    let mut ann = db.user("Ann");
+    let mut mailer = db.mailer();
+    ann.run("select auth.send_verification_email()");
+    let first: Uuid = mailer.one(IDS);
+    mailer.run(&format!("select auth.fail_message('{first}', 'later')"));
+    ann.run("select auth.send_verification_email()");
+    let token = db.mailed_token("verify-email", "ann@example.org");
+    assert!(db.mail().is_empty(), "and the later one is cleared away");
+    make_due(&db);
+    assert!(db.mail().is_empty(), "nothing of the first");
+    db.app().run(&format!("select auth.verify_email('{token}')"));
 }
 
 #[test]

@@ -30,7 +30,7 @@ const ALSO: &[&str] = &[
     "update auth.audit_log set action = 'x' returning 1",
     "select 1 from auth_private.one_time_tokens",
     "delete from auth_private.one_time_tokens returning 1",
-    "insert into auth_private.one_time_tokens select '{n}', 'reset-password', sha256('x'), 'x', now(), 'infinity'",
+    "insert into auth_private.one_time_tokens select '{n}', 'reset-password', sha256('x'), 'x', 0, now(), 'infinity'",
     "insert into auth_private.messages (kind, subject) values ('reset-password', 'x')",
     "delete from auth_private.messages returning 1",
     "insert into auth_private.rival_sign_ups (user_id) values ('{t}')",

@@ -4,11 +4,11 @@ use pgrx_tests::{Actor, Database, PASSWORD};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-const LEVELS: [&str; 2] = ["read committed", "repeatable read"];
+pub const LEVELS: [&str; 2] = ["read committed", "repeatable read"];
 
 /// Both calls in transactions that overlap in every order: whoever comes second finds the first one's row locked.
 /// Returns how each ended: "ok", or the machine code, or the SQLSTATE.
-fn together(level: &str, mut first: Actor, first_call: &str, mut second: Actor, second_call: &str) -> [String; 2] {
+pub fn together(level: &str, mut first: Actor, first_call: &str, mut second: Actor, second_call: &str) -> [String; 2] {
     let barrier = Arc::new(Barrier::new(2));
     let call = |actor: &mut Actor, call: &str, barrier: &Barrier| -> String {
         actor.run(&format!("set default_transaction_isolation = '{level}'; begin; select count(*) from auth.users"));
@@ -36,7 +36,7 @@ fn together(level: &str, mut first: Actor, first_call: &str, mut second: Actor, 
     })
 }
 
-fn winners(outcomes: &[String; 2]) -> usize {
+pub fn winners(outcomes: &[String; 2]) -> usize {
     outcomes.iter().filter(|outcome| *outcome == "ok").count()
 }
 

@@ -8,6 +8,7 @@ mod domain;
 #[allow(dead_code)]
 mod error;
 
+mod account_races;
 mod accounts;
 mod audit;
 mod authority;

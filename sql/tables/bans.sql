@@ -1,6 +1,7 @@
 -- bans: who may not sign in, why and until when. A user is banned while there is a row that has not expired; a new ban replaces the old.
 create table auth.bans (
-    user_id    uuid not null constraint bans_pkey primary key constraint bans_user_id_fkey references auth.users on delete cascade,
+    -- No foreign key: a user who holds the deletion of the own row open would keep the ban waiting. See auth_private.forget_user.
+    user_id    uuid not null constraint bans_pkey primary key,
     reason     text not null constraint bans_reason_check check (pg_catalog.char_length(reason) between 1 and 1000),
     banned_by  uuid constraint bans_banned_by_fkey references auth.users on delete set null,
     created_at timestamptz not null default pg_catalog.clock_timestamp(),
@@ -22,5 +23,6 @@ create policy bans_update on auth.bans for update to auth_owner
 create policy bans_delete on auth.bans for delete to auth_owner
     using ((select auth.has_permission('user:ban')) and auth_private.dominates_user(user_id));
 create policy bans_door on auth.bans for select to auth_door using (true);
+create policy bans_door_delete on auth.bans for delete to auth_door using (true);
 
 select pg_catalog.pg_extension_config_dump('auth.bans', '');

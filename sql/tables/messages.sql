@@ -4,6 +4,7 @@ create table auth_private.messages (
     id           uuid not null default pg_catalog.gen_random_uuid() constraint messages_pkey primary key,
     kind         text collate "C" not null,
     user_id      uuid,
+    epoch        bigint,
     recipient    text collate "C",
     token_purpose text collate "C",
     payload      jsonb not null default '{}',
@@ -20,6 +21,7 @@ create table auth_private.messages (
     constraint messages_last_error_check    check (pg_catalog.char_length(last_error) <= 1000)
 );
 comment on table auth_private.messages is 'The mail queue. A row without a recipient is nobody''s: it was written so that a request for an unknown address takes as long as one for a known.';
+comment on column auth_private.messages.epoch is 'The user''s when it was queued: a token to change the address dies with the sessions from which one may have been stolen.';
 comment on column auth_private.messages.token_purpose is 'What the token is for that claim_messages mints; null where the message carries none.';
 comment on column auth_private.messages.subject is 'SHA-256 of kind and address, by which requests are counted, known address or not.';
 comment on column auth_private.messages.due_at is 'Not before this moment; while a worker holds the message, the end of its lease.';
@@ -43,6 +45,7 @@ create table auth_private.one_time_tokens (
     token_hash   bytea not null constraint one_time_tokens_token_hash_key unique,
     -- The address that the token was sent to: with it, whoever has the token has proved to own it.
     address      text collate "C" not null,
+    epoch        bigint not null,
     requested_at timestamptz not null,
     expires_at   timestamptz not null,
     constraint one_time_tokens_pkey             primary key (user_id, purpose),
@@ -57,7 +60,8 @@ create policy one_time_tokens_door on auth_private.one_time_tokens to auth_door 
 -- rival_sign_ups: users who have not verified their address, and for whose address somebody has signed up again with another password.
 create table auth_private.rival_sign_ups (
     id      uuid not null default pg_catalog.gen_random_uuid() constraint rival_sign_ups_pkey primary key,
-    user_id uuid not null
+    user_id uuid not null,
+    address text collate "C" not null
 );
 comment on table auth_private.rival_sign_ups is 'When the address is verified, nobody knows whose password is the owner''s: none of them stays.';
 create index rival_sign_ups_user_id_idx on auth_private.rival_sign_ups (user_id);

@@ -49,7 +49,8 @@ create policy session_keys_door on auth_private.session_keys to auth_door using 
 -- would wait for as long as they like. "guard" is what verbs on one user update first, so that two of them take turns at every
 -- isolation level.
 create table auth_private.session_epochs (
-    user_id        uuid not null constraint session_epochs_user_id_fkey references auth.users on delete cascade,
+    -- No foreign key, as of bans.
+    user_id        uuid not null,
     administrative boolean not null,
     epoch          bigint not null default 0,
     guard          bigint not null default 0,

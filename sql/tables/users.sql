@@ -3,7 +3,7 @@ create table auth.users (
     id              uuid not null default pg_catalog.gen_random_uuid() constraint users_pkey primary key,
     -- Canonical (NFC, ASCII lower case, domain as A-label), so equality is equality of octets: no collation of any
     -- operating system or locale can make two addresses one, or one two.
-    email           text collate "C" constraint users_email_key unique,
+    email           text collate "C",
     email_verified  boolean not null default false,
     name            text not null default '',
     image           text,
@@ -20,6 +20,10 @@ create table auth.users (
 comment on table auth.users is 'The users. A user reads the own row, holders of user:list or user:get read all; only the functions of schema auth write. Applications may reference auth.users(id).';
 comment on column auth.users.email is 'Canonical: NFC, ASCII letters lower-cased, the domain as IDNA A-label. Mail always goes to this address.';
 comment on column auth.users.attributes is 'The application''s own data about the user: a JSON object of at most 64 kB.';
+
+-- An index with a condition is no key: a change of address then locks the row no more than one of the name does. Otherwise the
+-- checks of foreign keys would wait for it, and with them whatever an administrator does to a user who holds such a change open.
+create unique index users_email_key on auth.users (email) where email is not null;
 
 -- One index for each order that list_users offers; the id makes every order total, so cursors neither skip nor repeat.
 create index users_email_order_idx     on auth.users ((coalesce(email, ''::text)), id);

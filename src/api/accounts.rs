@@ -115,7 +115,7 @@ fn unlink_account(account_id: Option<Uuid>) {
         }
         let record = Record::of(&caller, "unlink_account").to(Some(account.user));
         if account.provider == CREDENTIAL {
-            tokens::revoke(account.user);
+            tokens::revoke_all(account.user)?;
             passwords::remove(account.user);
         } else if !accounts::unlink(id) {
             return Err(Code::ACCOUNT_NOT_FOUND.into());

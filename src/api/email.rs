@@ -7,6 +7,7 @@ use crate::deeds::mail;
 use crate::domain::message::Kind;
 use crate::domain::{email::Email, token};
 use crate::error::{Code, Error, invalid, required};
+use crate::store::attempts::Subjects;
 use crate::store::{messages, tokens, users};
 use pgrx::pg_extern;
 
@@ -57,11 +58,15 @@ fn change_email(new_email: Option<String>) {
         person.must_be_fresh()?;
         let new = Email::parse(&required(new_email, "new_email")?)?;
         let user = person.session.user;
+        // Each request sends mail to an address of the caller's choice.
+        caller::charge(&Subjects::new(&format!("change_email {user}"), None))?;
         let before = users::json(user).ok_or_else(|| Error::from(Code::INVALID_SESSION))?;
         let former = before["email"].as_str();
         if former == Some(new.as_str()) {
             return Err(invalid("new_email"));
         }
+        // However it goes on: by an earlier token that dies in only one of the two cases, the caller could tell them apart.
+        tokens::revoke(user, &[Kind::ChangeEmail])?;
         match messages::find_user(new.as_str()) {
             Some((owner, _)) => mail::address_taken(new.as_str(), owner),
             None => mail::with_token(Kind::ChangeEmail, new.as_str(), Some(user)),

@@ -7,7 +7,7 @@ use crate::deeds::attributes;
 use crate::domain::token::random_bytes;
 use crate::domain::user_import::UserImport;
 use crate::error::{Code, Result, invalid, required};
-use crate::store::imports;
+use crate::store::{callers, imports};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::{Uuid, name, pg_extern};
@@ -66,7 +66,13 @@ fn import(rows: Vec<Option<serde_json::Value>>) -> Vec<Outcome> {
             Err(error) => outcomes.push(Outcome { email, status: error.code.entry().code, user: None }),
         }
     }
+    // They stay until we are done.
     let known = imports::existing_roles(waiting.iter().flat_map(|(_, user)| user.roles.clone()).collect());
+    let mut held: Vec<String> = known.iter().cloned().collect();
+    held.sort_unstable();
+    if !callers::hold_roles(&held) {
+        could_not_serialize();
+    }
     waiting.retain(|(number, user)| {
         let exist = user.roles.iter().all(|role| known.contains(role));
         if !exist {

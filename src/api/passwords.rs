@@ -24,7 +24,7 @@ fn change_password(current_password: Option<String>, new_password: Option<String
         let user = person.session.user;
         let Some(known) = prove(&person, &current, "change_password")? else { return Ok(wrong_password()) };
         let hash = hash_password(&new)?;
-        tokens::revoke(user);
+        tokens::revoke_all(user)?;
         if !passwords::change(user, &known.hash, &hash) {
             // Meanwhile the session has ended, or the password was changed.
             caller::latest().identified()?;
@@ -35,7 +35,7 @@ fn change_password(current_password: Option<String>, new_password: Option<String
         let record = Record::of(&Caller::User(person), "change_password").to(Some(user)).with("sessions_revoked", revoke);
         mail::password_changed(known.email.as_deref(), user);
         let changed = if revoke {
-            sessions::end_all(user, false);
+            sessions::end_all(user, false)?;
             let origin = Origin::of_connection();
             let opened = deeds::sessions::open(user, known.epoch + 1, Proof::Password(&hash), !limited, &origin);
             opened.ok_or(Code::USER_NOT_FOUND)?.render(user, !limited)
@@ -77,7 +77,7 @@ fn set_password(new_password: Option<String>) {
             return Err(Code::PASSWORD_ALREADY_SET.into());
         }
         let hash = hash_password(&password)?;
-        tokens::revoke(user);
+        tokens::revoke_all(user)?;
         if !passwords::insert(user, &hash) {
             return Err(Code::PASSWORD_ALREADY_SET.into());
         }
@@ -98,13 +98,13 @@ fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke
         caller.must_dominate(user)?;
         let record = Record::of(&caller, "set_user_password").to(Some(user)).with("removed", password.is_none());
         let hash = password.map(|password| hash_password(&password)).transpose()?;
-        tokens::revoke(user);
+        tokens::revoke_all(user)?;
         match hash {
             Some(hash) => passwords::put(user, &hash),
             None => passwords::remove(user),
         }
         if revoke_sessions.unwrap_or(true) {
-            sessions::end_all(user, true);
+            sessions::end_all(user, true)?;
         }
         let changed = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         mail::password_changed(changed["email"].as_str(), user);

@@ -81,7 +81,7 @@ fn account_of(vouched: &Vouched, create: bool) -> Result<(Uuid, Uuid, bool)> {
         return Ok(found);
     }
     if email.is_some_and(|email| users::find_by_email(email).is_some()) {
-        let hint = "The user with this address must verify it first, or link the account while signed in";
+        let hint = "The user with this address has not proved it here: reset_password does, and ends what anybody else has planted";
         return Err(Error { hint: Some(hint), ..Code::USER_ALREADY_EXISTS.into() });
     }
     if !create {

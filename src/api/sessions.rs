@@ -2,7 +2,7 @@
 
 use crate::backend::identity;
 use crate::backend::json::Json;
-use crate::backend::raise::{answer, run};
+use crate::backend::raise::{answer, could_not_serialize, run};
 use crate::caller::{self, Caller, Origin, Record, check_password, hash_password, is_same_password};
 use crate::config;
 use crate::deeds::{self, attributes, mail};
@@ -12,7 +12,7 @@ use crate::domain::{profile, token};
 use crate::error::{Code, Result, required};
 use crate::store::attempts::Subjects;
 use crate::store::messages;
-use crate::store::passwords::{self, Credentials};
+use crate::store::passwords;
 use crate::store::sessions::{self, ListedSession, Proof};
 use crate::store::users::{self, Applicant, Standing};
 use pgrx::datum::TimestampWithTimeZone;
@@ -73,18 +73,22 @@ fn apply(applicant: &Applicant, password: &Password, record: Record, origin: &Or
         None => (hash_password(password)?, false),
     };
     let registered = users::register(applicant, &hash).ok_or(Code::USER_ALREADY_EXISTS)?;
-    match (&holder, registered.is_taken) {
-        (Some(Credentials { standing, .. }), true) if standing.email_verified => mail::already_registered(applicant.email, standing.user),
-        (Some(Credentials { standing, .. }), true) => {
-            if !is_same_person {
-                messages::contest(standing.user);
-            }
-            mail::verification(applicant.email, Some(standing.user));
+    // As of now: somebody else may have signed up while we hashed.
+    let holder = messages::find_user(applicant.email);
+    match holder {
+        Some((user, false)) => {
+            messages::contest(Some(user).filter(|_| registered.is_taken && !is_same_person), applicant.email);
+            mail::verification(applicant.email, Some(user));
         }
-        (_, is_taken) => mail::verification(applicant.email, Some(registered.user).filter(|_| !is_taken)),
+        Some((user, true)) => {
+            messages::contest(None, applicant.email);
+            mail::already_registered(applicant.email, user);
+        }
+        // Taken, but our snapshot is too old to see by whom.
+        None => could_not_serialize(),
     }
     if registered.is_taken {
-        record.to(holder.map(|holder| holder.standing.user)).failed(Code::USER_ALREADY_EXISTS, origin);
+        record.to(holder.map(|(user, _)| user)).failed(Code::USER_ALREADY_EXISTS, origin);
     } else {
         record.by(registered.user, None).ok_from(origin);
     }
@@ -216,7 +220,7 @@ fn revoke_own(action: &'static str, keep_current: bool) -> Result<i32> {
     let record = Record::of(&caller, action).to(Some(user));
     let kept = keep_current.then_some(session);
     let ended = sessions::count_live(user, kept);
-    sessions::end_all(user, false);
+    sessions::end_all(user, false)?;
     if kept.is_some_and(|session| !sessions::keep(session)) {
         return Err(Code::INVALID_SESSION.into());
     }

@@ -44,7 +44,7 @@ fn revoke_user_session(session_id: Option<Uuid>) -> bool {
         let caller = caller::with_permission("session:revoke")?;
         let session = required(session_id, "session_id")?;
         let Some(user) = sessions::owner(session) else { return Ok(false) };
-        caller.must_dominate(user)?;
+        caller.must_dominate_at_once(user)?;
         let record = Record::of(&caller, "revoke_user_session").to(Some(user)).with("session_id", session.to_string());
         let ended = sessions::end(session, user);
         if ended {
@@ -61,10 +61,10 @@ fn revoke_user_sessions(user_id: Option<Uuid>) -> i32 {
         caller::writable()?;
         let caller = caller::with_permission("session:revoke")?;
         let user = required(user_id, "user_id")?;
-        caller.must_dominate(user)?;
+        caller.must_dominate_at_once(user)?;
         let record = Record::of(&caller, "revoke_user_sessions").to(Some(user));
         let ended = sessions::count_live(user, None);
-        sessions::end_all(user, true);
+        sessions::end_all(user, true)?;
         record.with("sessions", ended).ok();
         Ok(ended)
     })

@@ -101,7 +101,7 @@ fn update_user(user_id: Option<Uuid>, patch: Option<Json>) -> Json {
         let new_email = patch.email.clone().filter(|email| before["email"] != *email);
         update_row(user, patch)?;
         if let Some(new) = &new_email {
-            tokens::revoke(user);
+            tokens::revoke_all(user)?;
             mail::email_changed(before["email"].as_str(), user, new, true);
         }
         if let Some(roles) = &new_roles {

@@ -12,6 +12,7 @@ unsafe extern "C-unwind" {
     fn errcode(sqlerrcode: c_int) -> c_int;
     fn errmsg_internal(format: *const c_char, ...) -> c_int;
     fn errdetail_internal(format: *const c_char, ...) -> c_int;
+    fn errhint(format: *const c_char, ...) -> c_int;
     fn errfinish(filename: *const c_char, lineno: c_int, funcname: *const c_char);
 }
 
@@ -35,6 +36,7 @@ pub fn answer(error: &Error, message: Option<String>, details: Value) -> Value {
 /// Raises an error with the catalogue's SQLSTATE.
 pub fn raise(error: Error) -> ! {
     let (sqlstate, message, detail) = render(&error);
+    let hint = error.hint.filter(|_| request::current().is_none()).map(|hint| in_server_memory(hint.to_owned()));
     drop(error);
     let (message, detail) = (in_server_memory(message), in_server_memory(detail));
     // SAFETY: the error jumps over the frames between here and the server; nothing in them needs dropping any more, and the
@@ -44,6 +46,9 @@ pub fn raise(error: Error) -> ! {
             errcode(sqlstate);
             errmsg_internal(c"%s".as_ptr(), message);
             errdetail_internal(c"%s".as_ptr(), detail);
+            if let Some(hint) = hint {
+                errhint(c"%s".as_ptr(), hint);
+            }
             errfinish(c"pg_auth".as_ptr(), 0, c"pg_auth".as_ptr());
         }
     }

@@ -8,10 +8,7 @@ use crate::store::attempts::{self, Subjects};
 /// Whether the password is the one under the hash; without a hash a decoy is checked, which costs the same. TOO_MANY_ATTEMPTS
 /// comes before any hashing, a failure is counted, a success clears the count.
 pub fn check_password(subjects: &Subjects, password: &Password, hash: Option<&str>) -> Result<bool> {
-    let wait = attempts::blocked_for(subjects, config::throttle());
-    if wait > 0 {
-        return Err(Error::about(Code::TOO_MANY_ATTEMPTS, wait.to_string()));
-    }
+    must_not_wait(subjects)?;
     let decoy = password::decoy(config::password_cost());
     // A hash cannot be interrupted; a cancelled statement must not begin one, nor go on after it.
     pgrx::check_for_interrupts!();
@@ -24,6 +21,18 @@ pub fn check_password(subjects: &Subjects, password: &Password, hash: Option<&st
         attempts::charge(subjects)
     }
     Ok(right)
+}
+
+/// Counts something that may be done only so often, as failures are counted; TOO_MANY_ATTEMPTS past that.
+pub fn charge(subjects: &Subjects) -> Result<()> {
+    must_not_wait(subjects)?;
+    attempts::charge(subjects);
+    Ok(())
+}
+
+fn must_not_wait(subjects: &Subjects) -> Result<()> {
+    let wait = attempts::blocked_for(subjects, config::throttle());
+    if wait > 0 { Err(Error::about(Code::TOO_MANY_ATTEMPTS, wait.to_string())) } else { Ok(()) }
 }
 
 /// A new hash of the password.

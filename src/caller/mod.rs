@@ -5,7 +5,7 @@ mod credential;
 mod origin;
 
 pub use audit::Record;
-pub use credential::{check_password, hash_password, is_same_password};
+pub use credential::{charge, check_password, hash_password, is_same_password};
 pub use origin::Origin;
 
 use crate::backend::identity;
@@ -89,10 +89,19 @@ impl Caller {
 
     /// Takes a user as the target of a verb: makes verbs on them take turns, and refuses who outranks the caller.
     pub fn must_dominate(&self, user: Uuid) -> Result<()> {
+        self.take_as_target(user, false)
+    }
+
+    /// The same for bans and revocations, which must bite whatever transaction the user holds open, the deletion of themselves included.
+    pub fn must_dominate_at_once(&self, user: Uuid) -> Result<()> {
+        self.take_as_target(user, true)
+    }
+
+    fn take_as_target(&self, user: Uuid, at_once: bool) -> Result<()> {
         if self.user() == Some(user) {
             return Ok(());
         }
-        if !users::guard(user) {
+        if !users::guard(user, at_once) {
             return Err(Code::USER_NOT_FOUND.into());
         }
         if callers::dominates_user(user) {

@@ -19,8 +19,7 @@ pub fn ban(caller: &Caller, user: Uuid, reason: Option<String>, end: End) -> Res
         return Err(Code::LAST_ADMIN.into());
     }
     bans::put(user, &reason.unwrap_or_else(config::default_ban_reason), caller.user(), end);
-    sessions::end_all(user, true);
-    Ok(())
+    sessions::end_all(user, true)
 }
 
 /// What a patch does to a user's ban.

@@ -26,7 +26,7 @@ pub fn address_taken(address: &str, owner: Uuid) {
     notice(Kind::ChangeEmail, address, owner, json!({"reason": "address-taken"}));
 }
 
-/// A notice instead of a token, as rarely as that.
+/// A notice, as rarely as a token.
 fn notice(kind: Kind, address: &str, user: Uuid, payload: Value) {
     messages::queue(NewMessage { kind, address, user: Some(user), with_token: false, payload, interval: config::message_interval() });
 }
@@ -35,14 +35,15 @@ fn notice(kind: Kind, address: &str, user: Uuid, payload: Value) {
 pub fn email_changed(former: Option<&str>, user: Uuid, new: &str, completed: bool) {
     if let Some(address) = former {
         let payload = json!({"new_email": new, "completed": completed});
-        messages::queue(NewMessage { kind: Kind::EmailChanged, address, user: Some(user), with_token: false, payload, interval: 0 });
+        // The request may come as often as a thief likes, what has happened comes once.
+        let interval = if completed { 0 } else { config::message_interval() };
+        messages::queue(NewMessage { kind: Kind::EmailChanged, address, user: Some(user), with_token: false, payload, interval });
     }
 }
 
 /// Tells a user of another password (NIST SP 800-63B-4 4.6).
 pub fn password_changed(address: Option<&str>, user: Uuid) {
     if let Some(address) = address {
-        let payload = json!({});
-        messages::queue(NewMessage { kind: Kind::PasswordChanged, address, user: Some(user), with_token: false, payload, interval: 0 });
+        notice(Kind::PasswordChanged, address, user, json!({}));
     }
 }

@@ -15,8 +15,10 @@ const MAX_MEMORY: u64 = 256 << 20;
 const MAX_PASSES: u32 = 10;
 /// Lanes of argon2; Django's default is 8. Without threads they cost nothing more.
 const MAX_LANES: u32 = 16;
-/// N·r·p of scrypt. OWASP's strongest row is 2^20.
-const MAX_SCRYPT_WORK: u64 = 1 << 21;
+/// KiB of argon2's memory, times passes: a GiB-pass is about two seconds.
+const MAX_ARGON2_WORK: u64 = 1 << 20;
+/// N·r·p of scrypt: OWASP's strongest row, about a second.
+const MAX_SCRYPT_WORK: u64 = 1 << 20;
 /// Of PBKDF2. Django's default grew to 1,200,000 in version 6.
 const MAX_ROUNDS: u32 = 3_000_000;
 /// Of bcrypt: 2^14 is about a second.
@@ -148,8 +150,13 @@ fn phc(hash: PasswordHash) -> Option<StoredHash> {
     match hash.algorithm.as_str() {
         "argon2i" | "argon2d" | "argon2id" => {
             let params = argon2::Params::try_from(&hash).ok()?;
-            let bearable = u64::from(params.m_cost()) <= MAX_MEMORY >> 10 && params.t_cost() <= MAX_PASSES && params.p_cost() <= MAX_LANES;
-            bearable.then_some(StoredHash::Argon2(hash))
+            let (memory, passes) = (u64::from(params.m_cost()), u64::from(params.t_cost()));
+            let bearable = memory <= MAX_MEMORY >> 10
+                && params.t_cost() <= MAX_PASSES
+                && params.p_cost() <= MAX_LANES
+                && memory * passes <= MAX_ARGON2_WORK;
+            let known = hash.version.is_none_or(|version| argon2::Version::try_from(version).is_ok());
+            (bearable && known).then_some(StoredHash::Argon2(hash))
         }
         "pbkdf2-sha256" | "pbkdf2-sha512" => {
             let params = pbkdf2::Params::try_from(&hash).ok()?;
@@ -180,7 +187,7 @@ fn firebase(text: &str) -> Option<Firebase> {
     let (separator, signer_key) = (decode(param("ss")?)?, decode(param("sk")?)?);
     let scrypt = Scrypt { log_n, r: vec![r], p, salt: [decode(salt)?, separator].concat(), hash: decode(hash)? };
     let well_formed = version == "1" && params.next().is_none() && scrypt.is_bearable();
-    (well_formed && !signer_key.is_empty() && signer_key.len() == scrypt.hash.len()).then_some(Firebase { scrypt, signer_key })
+    (well_formed && signer_key.len() >= 16 && signer_key.len() == scrypt.hash.len()).then_some(Firebase { scrypt, signer_key })
 }
 
 impl Scrypt {
@@ -318,6 +325,8 @@ mod tests {
             "pbkdf2_sha256$-1$saltsaltsalt$BJFSNKTHaEM9hX1YE4iKPDCMi3ldgG29PLH4zVwddVE=",
             "$argon2id$v=19$m=4194304,t=1,p=1$c2FsdHNhbHRzYWx0$ZjWKWZ6yfhMOHeueei3a1XepLxsStpvkcP8tz5EclXY",
             "$argon2id$v=19$m=8192,t=11,p=1$c2FsdHNhbHRzYWx0$ZjWKWZ6yfhMOHeueei3a1XepLxsStpvkcP8tz5EclXY",
+            "$argon2id$v=19$m=262144,t=8,p=1$c2FsdHNhbHRzYWx0$ZjWKWZ6yfhMOHeueei3a1XepLxsStpvkcP8tz5EclXY",
+            "$argon2id$v=99$m=8192,t=1,p=1$c2FsdHNhbHRzYWx0$ZjWKWZ6yfhMOHeueei3a1XepLxsStpvkcP8tz5EclXY",
             "$argon2id$v=19$m=8192,t=1,p=1",
             "$argon2id$v=19$m=8192,t=1,p=1$c2FsdHNhbHRzYWx0",
             "$scrypt$ln=63,r=8,p=1$c2FsdHNhbHRzYWx0$ZjWKWZ6yfhMOHeueei3a1XepLxsStpvkcP8tz5EclXY",
@@ -332,6 +341,7 @@ mod tests {
             "$fbscrypt$v=1,n=40,r=8,p=1,ss=Bw==,sk=jxsp$42xEC+ixf3L2lw==$lSrf",
             "$fbscrypt$v=2,n=14,r=8,p=1,ss=Bw==,sk=jxsp$42xEC+ixf3L2lw==$lSrf",
             "$fbscrypt$v=1,n=14,r=8,p=1,ss=Bw==,sk=$42xEC+ixf3L2lw==$",
+            "$fbscrypt$v=1,n=1,r=1,p=1,ss=,sk=AA==$AA==$AA==",
             "s2:salt:zz",
             "salt:1234",
             "md5b1b3773a05c0ed0176787a4f1574ff00",

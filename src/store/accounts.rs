@@ -78,7 +78,7 @@ pub fn link_by_verified_address(email: &str, provider: &str, provider_user_id: &
     first(
         Mode::Write,
         "insert into auth.accounts as a (user_id, provider, provider_user_id)
-         select u.id, $2, $3 from auth.users u where u.email operator(pg_catalog.=) $1 and u.email_verified for key share
+         select u.id, $2, $3 from auth.users u where u.email operator(pg_catalog.=) $1 and u.email_verified for no key update
              on conflict do nothing
       returning a.id, a.user_id",
         &[email.into(), provider.into(), provider_user_id.into()],

@@ -136,7 +136,7 @@ pub fn find_user(address: &str) -> Option<(Uuid, bool)> {
     .flatten()
 }
 
-/// Notes that somebody else claims the address of a user who has not proved it.
-pub fn contest(user: Uuid) {
-    run("select auth_private.contest_sign_up($1)", &[user.into()]);
+/// Notes that somebody else claims the address of a user who has not proved it; of nobody, does the same work.
+pub fn contest(user: Option<Uuid>, address: &str) {
+    run("select auth_private.contest_sign_up($1, $2)", &[user.into(), address.into()]);
 }

@@ -1,8 +1,9 @@
 //! One-time tokens.
 
-use super::{call, first, run};
+use super::{call, first};
 use crate::backend::spi::Mode;
 use crate::domain::message::Kind;
+use crate::error::{Code, Result};
 use pgrx::Uuid;
 
 /// True when a token for this is good at this moment.
@@ -51,7 +52,14 @@ pub fn reset_password(token_hash: [u8; 32], new_hash: &str) -> Option<Uuid> {
     call("select auth_private.reset_forgotten_password($1, $2)", &[token_hash.to_vec().into(), new_hash.into()])
 }
 
-/// Locks the user; no token of theirs is good any more, nor one that is about to be sent.
-pub fn revoke(user: Uuid) {
-    run("select auth_private.revoke_tokens($1)", &[user.into()]);
+/// Locks the user; no token of theirs is good any more, nor one that is about to be sent. USER_NOT_FOUND where they are gone.
+pub fn revoke_all(user: Uuid) -> Result<()> {
+    revoke(user, &[Kind::VerifyEmail, Kind::ChangeEmail, Kind::ResetPassword])
+}
+
+/// The same for tokens of one purpose.
+pub fn revoke(user: Uuid, purposes: &[Kind]) -> Result<()> {
+    let names: Vec<String> = purposes.iter().map(|kind| kind.name().to_owned()).collect();
+    let is_there: Option<bool> = call("select auth_private.revoke_tokens($1, $2)", &[user.into(), names.into()]);
+    if is_there == Some(true) { Ok(()) } else { Err(Code::USER_NOT_FOUND.into()) }
 }

@@ -1,6 +1,6 @@
 //! Users.
 
-use super::{call, first, run};
+use super::{call, first};
 use crate::backend::json::Json;
 use crate::backend::spi::{self, Mode, Row};
 use crate::backend::state;
@@ -23,9 +23,9 @@ pub fn find_by_email(email: &str) -> Option<Uuid> {
     first(Mode::Read, "select u.id from auth.users u where u.email operator(pg_catalog.=) $1", &[email.into()], |row| row.value(1))
 }
 
-/// Makes verbs on one user take turns; false when there is no such user.
-pub fn guard(user: Uuid) -> bool {
-    call("select auth_private.guard_user($1)", &[user.into()]).unwrap_or(false)
+/// Makes verbs on one user take turns; `at_once` without waiting for anything that the user can hold. False when there is no such user.
+pub fn guard(user: Uuid, at_once: bool) -> bool {
+    call("select auth_private.guard_user($1, $2)", &[user.into(), at_once.into()]).unwrap_or(false)
 }
 
 /// What decides whether a user gets a session.
@@ -214,7 +214,6 @@ pub fn delete(user: Uuid) -> (bool, Option<String>) {
     if allowed != Some(true) {
         return (false, None);
     }
-    run("select auth_private.forget_mail($1)", &[user.into()]);
     state::while_erasing(user, || {
         first(Mode::Write, "select d.deleted, d.blocked_by from auth_private.erase_user($1) d", &[user.into()], |row| {
             (row.value(1), row.get(2))
