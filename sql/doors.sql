@@ -282,6 +282,19 @@ end
 $$;
 comment on function auth_private.may_erase is 'Door: true when the caller may delete the user.';
 
+-- Crosses: bans, session_epochs. Because: they follow no foreign key. Callers: delete_user, of administrators.
+-- Not when users delete themselves: what they hold deleted in an open transaction a ban would wait for. All that they can leave
+-- behind is a ban that has expired, and counters.
+create function auth_private.forget_restrictions(of_user uuid) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from auth.bans b where b.user_id operator(pg_catalog.=) of_user;
+    delete from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) of_user;
+end
+$$;
+comment on function auth_private.forget_restrictions is 'Door: what administrators have noted about a user who is being deleted.';
+
 -- Crosses: roles. Because: who grants a role need not be allowed to define it. Callers: everything that grants roles.
 create function auth_private.hold_roles(wanted text[]) returns boolean
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

@@ -186,24 +186,18 @@ end
 $$;
 comment on function auth_private.revoke_tokens is 'Door: locks a user, and no token that they were sent for these purposes, or are about to be sent, is good any more; false where there is no such user.';
 
--- Crosses: bans, session_epochs, messages, rival_sign_ups. Because: they follow no foreign key. Callers: the deletion of a user.
-create function auth_private.forget_user() returns trigger
+-- Crosses: messages, rival_sign_ups. Because: they follow no foreign key. Callers: the deletion of a user.
+create function auth_private.forget_mail() returns trigger
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    delete from auth.bans b where b.user_id operator(pg_catalog.=) old.id;
-    -- Without waiting for an administrator who has the guard and wants the row that we delete. What is left is nobody's.
-    delete from auth_private.session_epochs d
-     using (select e.user_id, e.administrative from auth_private.session_epochs e
-             where e.user_id operator(pg_catalog.=) old.id for update skip locked) as free
-     where d.user_id operator(pg_catalog.=) free.user_id and d.administrative operator(pg_catalog.=) free.administrative;
     delete from auth_private.messages m where m.user_id operator(pg_catalog.=) old.id;
     delete from auth_private.rival_sign_ups r where r.user_id operator(pg_catalog.=) old.id;
     return null;
 end
 $$;
-comment on function auth_private.forget_user is 'Door: trigger; of whose row is deleted nothing stays, neither an address in the queue.';
-create trigger users_forget after delete on auth.users for each row execute function auth_private.forget_user();
+comment on function auth_private.forget_mail is 'Door: trigger; whose row is deleted leaves no address in the queue.';
+create trigger users_forget_mail after delete on auth.users for each row execute function auth_private.forget_mail();
 
 -- Crosses: rival_sign_ups. Because: whoever signs up has no identity yet. Callers: sign_up.
 -- Called for nobody too: which tables a transaction has locked can be seen by whoever holds it open.

@@ -1,6 +1,6 @@
 -- bans: who may not sign in, why and until when. A user is banned while there is a row that has not expired; a new ban replaces the old.
 create table auth.bans (
-    -- No foreign key: a user who holds the deletion of the own row open would keep the ban waiting. See auth_private.forget_user.
+    -- No foreign key: a user who holds the deletion of the own row open would keep the ban waiting. See auth_private.forget_restrictions.
     user_id    uuid not null constraint bans_pkey primary key,
     reason     text not null constraint bans_reason_check check (pg_catalog.char_length(reason) between 1 and 1000),
     banned_by  uuid constraint bans_banned_by_fkey references auth.users on delete set null,

@@ -165,7 +165,7 @@ fn delete_user(user_id: Option<Uuid>) -> bool {
         }
         let record = Record::of(&caller, "delete_user").to(Some(user));
         let before = users::json(user);
-        match users::delete(user) {
+        match users::delete(user, caller.user() == Some(user)) {
             (_, Some(table)) => return Err(Error::about(Code::USER_IN_USE, table)),
             (false, None) => return Ok(false),
             (true, None) => {}

@@ -1,6 +1,6 @@
 //! Users.
 
-use super::{call, first};
+use super::{call, first, run};
 use crate::backend::json::Json;
 use crate::backend::spi::{self, Mode, Row};
 use crate::backend::state;
@@ -209,10 +209,13 @@ pub fn settle_constraints() {
 }
 
 /// Deletes a user: whether it did, and otherwise the table whose foreign key forbids it.
-pub fn delete(user: Uuid) -> (bool, Option<String>) {
+pub fn delete(user: Uuid, by_themselves: bool) -> (bool, Option<String>) {
     let allowed: Option<bool> = call("select auth_private.may_erase($1)", &[user.into()]);
     if allowed != Some(true) {
         return (false, None);
+    }
+    if !by_themselves {
+        run("select auth_private.forget_restrictions($1)", &[user.into()]);
     }
     state::while_erasing(user, || {
         first(Mode::Write, "select d.deleted, d.blocked_by from auth_private.erase_user($1) d", &[user.into()], |row| {
