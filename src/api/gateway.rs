@@ -3,7 +3,7 @@
 use crate::backend::identity::{self, Identity, Scope};
 use crate::backend::json::Json;
 use crate::backend::raise::{could_not_serialize, run};
-use crate::backend::{request, state};
+use crate::backend::{ids, request, state};
 use crate::caller::{self, Record};
 use crate::config;
 use crate::deeds;
@@ -11,7 +11,7 @@ use crate::domain::access_token::{self, Claims};
 use crate::domain::token::{is_token, token_hash};
 use crate::error::{Code, Error, Result};
 use crate::store::callers::LiveSession;
-use crate::store::signing_keys;
+use crate::store::{sessions, signing_keys};
 use pgrx::iter::TableIterator;
 use pgrx::{Uuid, name, pg_extern};
 use serde_json::{Value, json};
@@ -30,13 +30,13 @@ fn pre_request() {
         // What an earlier request of this connection may have left behind is nobody's answer.
         request::clear_response();
         let session = identified_by_request()?;
-        let session_id = session.as_ref().map(|session| uuid::Uuid::from_bytes(*session.id.as_bytes()));
+        let session_id = session.as_ref().map(|session| ids::pure(session.id));
         if !identity::is_same_subject(session_id, false) {
             return Err(Error::about(Code::PERMISSION_DENIED, "pre_request"));
         }
         if let Some(session) = session_id {
             identity::set(Some(Identity { session, scope: Scope::Transaction }));
-            request::take_role(c"authenticated");
+            request::write(c"role", access_token::ROLE);
         }
         Ok(())
     });
@@ -83,14 +83,14 @@ fn new_signing_key() -> TableIterator<'static, (name!(kid, String), name!(public
 fn sign_access_token(of_session: Option<Uuid>) -> Option<String> {
     let session = of_session?;
     let (kid, private) = signing_keys::current()?;
-    let (user, expires_at) = signing_keys::subject(session)?;
+    let (user, expires_at) = sessions::subject(session)?;
     let now = state::unix_time();
     let claims = Claims {
         iss: config::issuer(),
         aud: config::audience(),
-        sub: uuid::Uuid::from_bytes(*user.as_bytes()),
+        sub: ids::pure(user),
         role: access_token::ROLE.to_owned(),
-        sid: uuid::Uuid::from_bytes(*session.as_bytes()),
+        sid: ids::pure(session),
         iat: now,
         exp: expires_at.min(now + i64::from(config::access_token_lifetime())),
         jti: uuid::Uuid::from_bytes(crate::domain::token::random_bytes()),
@@ -136,7 +136,7 @@ fn by_access_token(authorization: Option<String>, claims: Option<String>) -> Opt
         if !claims.hold(state::unix_time(), &config::issuer(), &config::audience()) {
             return None;
         }
-        caller::session_by_id(Uuid::from_bytes(*claims.sid.as_bytes())).filter(|session| session.user.as_bytes() == claims.sub.as_bytes())
+        caller::session_by_id(ids::servers(claims.sid)).filter(|session| ids::pure(session.user) == claims.sub)
     })
 }
 

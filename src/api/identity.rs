@@ -1,6 +1,7 @@
 //! Who is calling.
 
 use crate::backend::identity::{self, Identity, Scope};
+use crate::backend::ids;
 use crate::backend::json::Json;
 use crate::backend::raise::run;
 use crate::backend::{request, state};
@@ -92,7 +93,7 @@ fn use_session(token: Option<String>, is_local: Option<bool>) -> Uuid {
         }
         let session = caller::session_by_token(token_hash(&token)).ok_or(Code::INVALID_SESSION)?;
         let scope = if is_local { Scope::Transaction } else { Scope::Connection };
-        let id = uuid::Uuid::from_bytes(*session.id.as_bytes());
+        let id = ids::pure(session.id);
         if is_behind_gateway && !identity::is_same_subject(Some(id), true) {
             return Err(Error::about(Code::PERMISSION_DENIED, "use_session"));
         }

@@ -1,6 +1,7 @@
 //! Impersonation: an administrator sees what a user sees, and the record shows both.
 
 use crate::backend::identity::{self, Identity};
+use crate::backend::ids;
 use crate::backend::json::Json;
 use crate::backend::raise::run;
 use crate::caller::{self, Caller, Origin, Record};
@@ -47,10 +48,10 @@ fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> Json {
         let address = Origin::of_connection().address;
         let session =
             sessions::open_impersonation(user, &actor, token::token_hash(&token), lifetime, address).ok_or(Code::USER_NOT_FOUND)?;
-        let rendered = sessions::json(session, Some(actor.id));
+        let opened = deeds::sessions::opened(user, session, token, Some(actor.id));
         let record = Record::of(&caller, "impersonate_user").to(Some(user)).with("session_id", session.to_string());
-        record.with("expires_at", rendered["expires_at"].clone()).ok();
-        Ok(Json(deeds::sessions::opened(user, session, token, Some(actor.id))))
+        record.with("expires_at", opened["session"]["expires_at"].clone()).ok();
+        Ok(Json(opened))
     })
 }
 
@@ -65,7 +66,7 @@ fn stop_impersonating() -> Json {
         let record = Record::of(&Caller::User(person), "stop_impersonating").to(Some(session.user));
         sessions::end(session.id, session.user);
         // For as long as the impersonation would have lasted: the transaction or the connection.
-        let back = identity::get().map(|used| Identity { session: uuid::Uuid::from_bytes(*parent.as_bytes()), ..used });
+        let back = identity::get().map(|used| Identity { session: ids::pure(parent), ..used });
         identity::set(back);
         record.ok();
         Ok(Json(json!({"user": users::json(actor), "session": sessions::json(parent, Some(parent))})))

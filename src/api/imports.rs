@@ -1,5 +1,6 @@
 //! Moving in.
 
+use crate::backend::ids;
 use crate::backend::json::JsonArray;
 use crate::backend::raise::{could_not_serialize, run};
 use crate::caller::{self, Record};
@@ -139,9 +140,9 @@ fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome]) -> Vec<(usiz
 }
 
 fn own_id(user: &UserImport) -> Option<Uuid> {
-    user.id.map(|id| Uuid::from_bytes(*id.as_bytes()))
+    user.id.map(ids::servers)
 }
 
 fn new_id() -> Uuid {
-    Uuid::from_bytes(*uuid::Builder::from_random_bytes(random_bytes()).as_uuid().as_bytes())
+    ids::servers(uuid::Builder::from_random_bytes(random_bytes()).into_uuid())
 }

@@ -2,6 +2,7 @@
 //! transaction.
 
 pub mod identity;
+pub mod ids;
 pub mod json;
 pub mod raise;
 pub mod request;

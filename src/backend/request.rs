@@ -80,24 +80,8 @@ pub fn claims() -> Option<String> {
     setting(c"request.jwt.claims")
 }
 
-/// Takes on a role until the transaction ends. The server asks whether the login role may.
-pub fn take_role(role: &CStr) {
-    // SAFETY: as SET LOCAL ROLE does it; outside any function that changes the user. Not as superuser: the hook decides.
-    unsafe {
-        pg_sys::set_config_option(
-            c"role".as_ptr(),
-            role.as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_LOCAL,
-            true,
-            pg_sys::PGERROR as i32,
-            false,
-        );
-    }
-}
-
-/// Publishes something to whoever reads the setting in this transaction.
+/// Writes a setting until the transaction ends, as SET LOCAL does: for whoever reads it, or the role. The server asks whether the login
+/// role may.
 pub fn write(name: &CStr, value: &str) {
     let value = CString::new(value.replace('\0', "")).unwrap_or_default();
     // SAFETY: both strings outlive the call, which copies them.

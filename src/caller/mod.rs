@@ -8,8 +8,7 @@ pub use audit::Record;
 pub use credential::{charge, check_password, hash_password, is_same_password};
 pub use origin::Origin;
 
-use crate::backend::identity;
-use crate::backend::state;
+use crate::backend::{identity, ids, state};
 use crate::domain::permission::{Holdings, IMPERSONATE_ADMINS};
 use crate::error::{Code, Error, Result};
 use crate::store::Mode;
@@ -224,7 +223,7 @@ pub fn resolve() -> Caller {
 
 /// The session in use, for functions of auth_door that need no rights.
 pub fn live_session() -> Option<LiveSession> {
-    session_by_id(Uuid::from_bytes(*identity::get()?.session.as_bytes()))
+    session_by_id(ids::servers(identity::get()?.session))
 }
 
 /// The live session with this id, for functions of auth_door.

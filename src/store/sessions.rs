@@ -149,7 +149,18 @@ pub fn access_token(session: Uuid) -> Option<String> {
     call("select auth_private.sign_access_token($1)", &[session.into()])
 }
 
-/// The same, in a function that only reads.
+/// Whose session it is and when it ends, in seconds since 1970. For functions of auth_door.
+pub fn subject(session: Uuid) -> Option<(Uuid, i64)> {
+    first(
+        Mode::Write,
+        "select s.user_id, pg_catalog.floor(extract(epoch from s.expires_at))::pg_catalog.int8
+           from auth.sessions s where s.id operator(pg_catalog.=) $1",
+        &[session.into()],
+        |row| (row.value(1), row.value(2)),
+    )
+}
+
+/// As [`json`], in a function that only reads.
 pub fn json_for_reader(session: Uuid) -> Value {
     let json = first(Mode::Read, "select auth_private.session_json($1, $1)", &[session.into()], |row| row.get::<Json>(1));
     json.flatten().map_or(Value::Null, |json| json.0)

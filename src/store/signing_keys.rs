@@ -3,7 +3,6 @@
 use super::{first, run};
 use crate::backend::spi::{self, Mode};
 use crate::domain::access_token::SigningPair;
-use pgrx::Uuid;
 
 /// Name and private half of the key that signs now. For functions of auth_door.
 pub fn current() -> Option<(String, Vec<u8>)> {
@@ -12,9 +11,7 @@ pub fn current() -> Option<(String, Vec<u8>)> {
         "select k.kid, s.private_key
            from auth_private.signing_keys k
            join auth_private.signing_secrets s on s.kid operator(pg_catalog.=) k.kid
-          where k.verifies_until is null
-          order by k.created_at using operator(pg_catalog.>)
-          limit 1",
+          where k.verifies_until is null",
         &[],
         |row| (row.value(1), row.value(2)),
     )
@@ -72,15 +69,4 @@ pub fn replace(pair: &SigningPair, overlap: i32) -> bool {
 /// Tells gateways, when the transaction commits, that there are other keys.
 pub fn announce() {
     run("select pg_catalog.pg_notify('pgrst', 'reload config')", &[]);
-}
-
-/// Whose session it is and when it ends, in seconds since 1970. For functions of auth_door.
-pub fn subject(session: Uuid) -> Option<(Uuid, i64)> {
-    first(
-        Mode::Write,
-        "select s.user_id, pg_catalog.floor(extract(epoch from s.expires_at))::pg_catalog.int8
-           from auth.sessions s where s.id operator(pg_catalog.=) $1",
-        &[session.into()],
-        |row| (row.value(1), row.value(2)),
-    )
 }
