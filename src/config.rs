@@ -3,6 +3,7 @@
 use crate::domain::password::{Cost, Policy};
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, pg_sys};
 use std::ffi::{CStr, CString};
+use std::time::Duration;
 
 /// A hundred years of seconds do not fit an integer; sixty do, and are for ever enough.
 const FOREVER: i32 = 60 * 366 * 24 * 60 * 60;
@@ -46,6 +47,8 @@ settings! {
         ARGON2_MEMORY c"auth.argon2_memory" 19_456 8_192 262_144 GucFlags::UNIT_KB, c"Memory that a new password hash takes.";
         ARGON2_ITERATIONS c"auth.argon2_iterations" 2 1 10 GucFlags::default(), c"Passes over that memory.";
         MESSAGE_INTERVAL c"auth.message_interval" 60 0 86_400 GucFlags::UNIT_S, c"How long no further mail with a token for the same purpose goes to an address.";
+        HASH_SLOTS c"auth.hash_slots" 0 0 1_024 GucFlags::default(), c"How many passwords the cluster hashes at once; 0 for as many as there are cores.";
+        HASH_WAIT c"auth.hash_wait" 5_000 0 600_000 GucFlags::UNIT_MS, c"How long a password waits for its turn to be hashed.";
         MAX_FAILED_ATTEMPTS c"auth.max_failed_attempts" 10 1 100 GucFlags::default(), c"Failed attempts after which further ones must wait.";
     }
     switches {
@@ -107,6 +110,19 @@ pub fn password_policy() -> Policy {
 /// What a new hash costs.
 pub fn password_cost() -> Cost {
     Cost { memory_kib: ARGON2_MEMORY.get() as u32, iterations: ARGON2_ITERATIONS.get() as u32 }
+}
+
+/// `auth.hash_slots`, as a number of at least one.
+pub fn hash_slots() -> u32 {
+    match HASH_SLOTS.get() {
+        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+        slots => slots as u32,
+    }
+}
+
+/// `auth.hash_wait`.
+pub fn hash_wait() -> Duration {
+    Duration::from_millis(HASH_WAIT.get() as u64)
 }
 
 /// `auth.sign_up`.

@@ -77,6 +77,7 @@ catalogue! {
     MISSING_ARGUMENT "22004" 400 "A required argument is missing";
     INVALID_TOKEN "22023" 400 "The token is unknown, was used or superseded, or has expired";
     TOO_MANY_ATTEMPTS "53400" 429 "Too many failed attempts; try again later";
+    SERVER_BUSY "53300" 503 "Too many passwords are being checked; try again in a moment";
     READ_ONLY "25006" 405 "This is not possible in a read-only transaction or on a standby";
     OUT_OF_MEMORY "53200" 503 "There is not enough memory to check a password";
 }

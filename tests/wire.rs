@@ -20,6 +20,7 @@ mod gateway;
 mod gateway_calls;
 mod gateway_clients;
 mod gateway_tokens;
+mod hash_slots;
 mod identity;
 mod impersonation;
 mod imports;

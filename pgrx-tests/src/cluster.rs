@@ -1,5 +1,6 @@
 //! A PostgreSQL cluster of our own: embedded default settings, its own directory, no system service, no port 5432.
 
+use crate::actor::{Actor, connect, try_connect};
 use std::ffi::OsStr;
 use std::fs;
 use std::net::TcpListener;
@@ -106,6 +107,16 @@ impl Cluster {
         fs::write(data.join("pg_hba.conf"), ACCESS).expect("pg_hba.conf");
         cluster.control("start");
         cluster
+    }
+
+    /// Somebody on a connection of their own, as this login role.
+    pub fn connect(&self, role: &str, database: &str) -> Actor {
+        Actor::anonymous(connect(self, role, database))
+    }
+
+    /// The same, where the server may not be there.
+    pub fn try_connect(&self, role: &str, database: &str) -> Result<Actor, postgres::Error> {
+        try_connect(self, role, database).map(Actor::anonymous)
     }
 
     /// The directory of the socket, for `-h`.

@@ -7,6 +7,7 @@ pub mod json;
 pub mod raise;
 pub mod request;
 pub mod roles;
+pub mod slots;
 pub mod spi;
 pub mod state;
 

@@ -1,5 +1,6 @@
 //! Checking and making passwords: throttled, interruptible, in equal time.
 
+use crate::backend::slots::Slot;
 use crate::config;
 use crate::domain::password::{self, Password};
 use crate::error::{Code, Error, Result};
@@ -10,10 +11,7 @@ use crate::store::attempts::{self, Subjects};
 pub fn check_password(subjects: &Subjects, password: &Password, hash: Option<&str>) -> Result<bool> {
     must_not_wait(subjects)?;
     let decoy = password::decoy(config::password_cost());
-    // A hash cannot be interrupted; a cancelled statement must not begin one, nor go on after it.
-    pgrx::check_for_interrupts!();
-    let matches = password.matches(hash.unwrap_or(&decoy))?;
-    pgrx::check_for_interrupts!();
+    let matches = in_turn(|| password.matches(hash.unwrap_or(&decoy)))?;
     let right = matches && hash.is_some();
     if right {
         attempts::forgive(subjects)
@@ -37,16 +35,21 @@ fn must_not_wait(subjects: &Subjects) -> Result<()> {
 
 /// A new hash of the password.
 pub fn hash_password(password: &Password) -> Result<String> {
-    pgrx::check_for_interrupts!();
-    let hash = password.hash(config::password_cost())?;
-    pgrx::check_for_interrupts!();
-    Ok(hash)
+    in_turn(|| password.hash(config::password_cost()))
 }
 
 /// Whether the password is the one under a hash of ours, made at today's cost; in the time that a new hash takes.
 pub fn is_same_password(password: &Password, hash: &str) -> Result<bool> {
+    in_turn(|| password.is_under(hash))
+}
+
+/// Hashes when it is our turn; SERVER_BUSY when that does not come in time.
+fn in_turn<T>(hashing: impl FnOnce() -> Result<T>) -> Result<T> {
+    let slot = Slot::take(config::hash_slots(), config::hash_wait()).ok_or(Code::SERVER_BUSY)?;
+    // A hash cannot be interrupted; a cancelled statement must not begin one, nor go on after it.
     pgrx::check_for_interrupts!();
-    let same = password.is_under(hash)?;
+    let outcome = hashing();
+    drop(slot);
     pgrx::check_for_interrupts!();
-    Ok(same)
+    outcome
 }
