@@ -3,7 +3,6 @@
 use crate::domain::password::{Cost, Policy};
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, pg_sys};
 use std::ffi::{CStr, CString};
-use std::time::Duration;
 
 /// A hundred years of seconds do not fit an integer; sixty do, and are for ever enough.
 const FOREVER: i32 = 60 * 366 * 24 * 60 * 60;
@@ -120,9 +119,9 @@ pub fn hash_slots() -> u32 {
     }
 }
 
-/// `auth.hash_wait`.
-pub fn hash_wait() -> Duration {
-    Duration::from_millis(HASH_WAIT.get() as u64)
+/// `auth.hash_wait`, in milliseconds.
+pub fn hash_wait() -> i32 {
+    HASH_WAIT.get()
 }
 
 /// `auth.sign_up`.
