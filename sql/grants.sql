@@ -85,7 +85,9 @@ grant select, insert on auth.users, auth.user_roles, auth.accounts to auth_door;
 grant update (last_sign_in_at, email, email_verified, updated_at) on auth.users to auth_door;
 grant update (updated_at), delete on auth.accounts to auth_door;
 grant select, insert, update on auth.sessions, auth_private.session_keys, auth_private.session_epochs to auth_door;
-grant delete on auth.bans, auth_private.session_epochs to auth_door;
+grant delete on auth.sessions, auth.bans, auth_private.session_epochs to auth_door;
+grant update (created_at) on auth.bans to auth_door; -- to lock rows
+grant update (address) on auth_private.rival_sign_ups to auth_door; -- to lock rows
 grant update (failed_at) on auth_private.failed_attempts to auth_door; -- to lock rows
 grant select, insert, update, delete on auth_private.passwords, auth_private.messages, auth_private.one_time_tokens to auth_door;
 grant select, insert, delete on auth_private.rival_sign_ups to auth_door;
@@ -131,7 +133,8 @@ grant execute on function
     auth.set_user_roles, auth.define_user_role, auth.drop_user_role, auth.list_user_roles, auth.list_audit_log,
     auth.rotate_signing_key,
     auth.change_email, auth.list_accounts, auth.link_account, auth.unlink_account, auth.sign_in_with_provider,
-    auth.get_user_by_provider_id, auth.update_user_provider_id, auth.import_users, auth.list_messages, auth.retry_message
+    auth.get_user_by_provider_id, auth.update_user_provider_id, auth.import_users, auth.list_messages, auth.retry_message,
+    auth.purge_expired
     to authenticated;
 
 -- The mailer sees tokens: it gets these three functions, and nobody else gets them.

@@ -30,4 +30,5 @@ pgrx::pg_module_magic!();
 pub extern "C-unwind" fn _PG_init() {
     backend::harden();
     config::define();
+    backend::attempt_counters::define();
 }

@@ -147,6 +147,12 @@ pub const VERBS: &[Verb] = &[
         "",
         "select from auth.accounts where provider = 'credential' and provider_user_id = '{t}'",
     ),
+    verb(
+        "settings:update",
+        "auth.purge_expired()",
+        "delete from auth_private.failed_attempts",
+        "update auth_private.messages set due_at = now() returning 1",
+    ),
     verb("audit:read", "auth.list_audit_log()", "", "select from auth.audit_log"),
 ];
 

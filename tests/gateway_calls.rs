@@ -212,6 +212,7 @@ const ROWS: &[Row] = &[
         "(select count(*) = 1 from auth.accounts where user_id = '{t}')",
         (Other, r#"{"account_id": "{a}"}"#, 404, "ACCOUNT_NOT_FOUND"),
     ),
+    row("purge_expired", (Admin, "{}"), "", denied("{}")),
     row("list_messages", (Admin, "{}"), "", denied("{}")),
     row("retry_message", (Admin, r#"{"id": "{t}"}"#), "", denied(r#"{"id": "{t}"}"#)),
     row("list_user_roles", (Admin, "{}"), "", denied("{}")),

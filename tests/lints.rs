@@ -337,7 +337,7 @@ fn nothing_imports_upwards() {
             "deeds" => &["backend", "caller", "config", "domain", "error", "store"],
             "caller" => &["backend", "config", "domain", "error", "store"],
             "store" => &["backend", "domain", "error"],
-            "backend" => &["config", "error"],
+            "backend" => &["config", "domain", "error"],
             "config" => &["backend", "domain"],
             "domain" => &["error"],
             "error" => &[],

@@ -87,7 +87,7 @@ fn its_tables_are_those_of_the_catalogue() {
     let settings: Vec<String> = dba.column(
         "select format('| `%s` | %s | %s |', name, case when unit is null then coalesce(nullif(boot_val, ''), '(none)')
                            when unit = 's' then replace(replace(replace(replace(replace(make_interval(secs => boot_val::int)::text, '168:00:00', '7 days'), '24:00:00', '1 day'), '01:00:00', '1 hour'), '00:15:00', '15 min'), '00:01:00', '1 min')
-                           when unit = 'kB' then boot_val::int / 1024 || ' MB' end, short_desc)
+                           when unit = 'ms' then boot_val::int / 1000 || ' s' when unit = 'kB' then boot_val::int / 1024 || ' MB' end, short_desc)
            from pg_settings where name like 'auth.%' and name <> 'auth.identity' order by name",
     );
     let table: String = settings.iter().map(|line| format!("{line}\n")).collect();

@@ -23,6 +23,7 @@ create policy bans_update on auth.bans for update to auth_owner
 create policy bans_delete on auth.bans for delete to auth_owner
     using ((select auth.has_permission('user:ban')) and auth_private.dominates_user(user_id));
 create policy bans_door on auth.bans for select to auth_door using (true);
+create policy bans_door_update on auth.bans for update to auth_door using (true); -- to lock rows
 create policy bans_door_delete on auth.bans for delete to auth_door using (true);
 
 select pg_catalog.pg_extension_config_dump('auth.bans', '');

@@ -53,6 +53,8 @@ create table auth_private.one_time_tokens (
 );
 comment on column auth_private.one_time_tokens.requested_at is 'When its message was queued: a message for the same purpose that was queued later has superseded it.';
 
+create index one_time_tokens_expires_at_idx on auth_private.one_time_tokens (expires_at);
+
 alter table auth_private.one_time_tokens enable row level security;
 alter table auth_private.one_time_tokens force row level security;
 create policy one_time_tokens_door on auth_private.one_time_tokens to auth_door using (true) with check (true);

@@ -11,6 +11,7 @@ create table auth.sessions (
 );
 comment on table auth.sessions is 'Sessions, without their tokens. A user reads the own ones, holders of session:list all.';
 create index sessions_user_id_idx on auth.sessions (user_id, created_at);
+create index sessions_expires_at_idx on auth.sessions (expires_at);
 create index sessions_impersonated_by_idx on auth.sessions (impersonated_by) where impersonated_by is not null;
 
 alter table auth.sessions enable row level security;

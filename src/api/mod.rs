@@ -6,6 +6,7 @@ mod bans;
 mod database_roles;
 mod email;
 mod gateway;
+mod housekeeping;
 mod identity;
 mod impersonation;
 mod imports;

@@ -1,6 +1,7 @@
 //! What touches the server below SQL, and the only `unsafe`: raising, the identity, statements, a gateway's request, the state of the
 //! transaction.
 
+pub mod attempt_counters;
 pub mod identity;
 pub mod ids;
 pub mod json;

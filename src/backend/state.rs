@@ -16,6 +16,12 @@ pub fn session_user() -> String {
     unsafe { owned(pg_sys::GetUserNameFromId(pg_sys::GetSessionUserId(), false)) }
 }
 
+/// The database's oid.
+pub fn database() -> u32 {
+    // SAFETY: a read of the backend's own state.
+    unsafe { pg_sys::MyDatabaseId }.to_u32()
+}
+
 /// The role in effect outside any function: SET ROLE counts, SECURITY DEFINER does not.
 pub fn outer_user() -> String {
     // SAFETY: as above.

@@ -9,28 +9,31 @@ use crate::store::attempts::{self, Subjects};
 /// Whether the password is the one under the hash; without a hash a decoy is checked, which costs the same. TOO_MANY_ATTEMPTS
 /// comes before any hashing, a failure is counted, a success clears the count.
 pub fn check_password(subjects: &Subjects, password: &Password, hash: Option<&str>) -> Result<bool> {
-    must_not_wait(subjects)?;
+    begin(subjects)?;
     let decoy = password::decoy(config::password_cost());
-    let matches = in_turn(|| password.matches(hash.unwrap_or(&decoy)))?;
+    let matches = in_turn(|| password.matches(hash.unwrap_or(&decoy))).inspect_err(|error| {
+        if error.code == Code::SERVER_BUSY {
+            attempts::not_made(subjects)
+        }
+    })?;
     let right = matches && hash.is_some();
     if right {
         attempts::forgive(subjects)
     } else {
-        attempts::charge(subjects)
+        attempts::failed(subjects)
     }
     Ok(right)
 }
 
 /// Counts something that may be done only so often, as failures are counted; TOO_MANY_ATTEMPTS past that.
 pub fn charge(subjects: &Subjects) -> Result<()> {
-    must_not_wait(subjects)?;
-    attempts::charge(subjects);
+    begin(subjects)?;
+    attempts::failed(subjects);
     Ok(())
 }
 
-fn must_not_wait(subjects: &Subjects) -> Result<()> {
-    let wait = attempts::blocked_for(subjects, config::throttle());
-    if wait > 0 { Err(Error::about(Code::TOO_MANY_ATTEMPTS, wait.to_string())) } else { Ok(()) }
+fn begin(subjects: &Subjects) -> Result<()> {
+    attempts::begin(subjects, config::throttle()).map_err(|wait| Error::about(Code::TOO_MANY_ATTEMPTS, wait.to_string()))
 }
 
 /// A new hash of the password.

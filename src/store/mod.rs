@@ -9,6 +9,7 @@ pub mod audit;
 pub mod bans;
 pub mod callers;
 pub mod database_roles;
+pub mod housekeeping;
 pub mod imports;
 pub mod messages;
 pub mod passwords;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     println!("==> starting a private cluster (a socket in its own directory, no port)");
-    let cluster = Cluster::start("run", &[]);
+    let cluster = Cluster::start("run", &[("shared_preload_libraries", "'pg_auth'")]);
     let connect = |database: &str| {
         let mut config = Config::new();
         config.host_path(cluster.socket()).port(cluster.port).user("postgres").dbname(database).connect(NoTls).expect("a connection")

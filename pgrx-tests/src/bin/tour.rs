@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     println!("==> starting a private cluster (a socket in its own directory, no port)");
-    let cluster = Cluster::start(NAME, &[("max_wal_size", "'4GB'")]);
+    let cluster = Cluster::start(NAME, &[("max_wal_size", "'4GB'"), ("shared_preload_libraries", "'pg_auth'")]);
     let mut dba = connect(&cluster, "postgres", "postgres");
     for statement in ["create database app", "create role app login"] {
         dba.batch_execute(statement).expect("the database");

@@ -1,0 +1,62 @@
+//! What is over goes, and nothing else.
+
+use pgrx_tests::Database;
+
+#[test]
+fn what_is_over_goes_and_what_is_not_stays() {
+    let db = Database::new();
+    let (mut ann, bob, mut root) = (db.user("Ann"), db.user("Bob"), db.admin("Root"));
+    let mut dba = db.dba();
+    ann.run("select auth.send_verification_email()");
+    db.mail();
+    db.app().is_answered("select auth.sign_in('ann@example.org', 'not the password')", "INVALID_EMAIL_OR_PASSWORD");
+    assert_eq!(root.one::<i32>("select auth.purge_expired()"), 0, "nothing is over yet");
+    db.signed_in("Ann");
+    db.app().run("select auth.request_password_reset('nobody@example.org')");
+    dba.run(&format!(
+        "update auth.sessions set expires_at = now() - interval '1 second' where user_id = '{}' and id <> '{}';
+         update auth_private.one_time_tokens set expires_at = now() - interval '1 second';
+         update auth_private.messages set created_at = created_at - interval '2 minutes';
+         insert into auth_private.failed_attempts (subject, failed_at) values ('x', now() - interval '16 minutes'), ('y', now());
+         insert into auth_private.rival_sign_ups (user_id, address) values (gen_random_uuid(), 'x'), ('{}', 'bob@example.org');
+         insert into auth.bans (user_id, reason) values (gen_random_uuid(), 'gone');
+         insert into auth_private.session_epochs values (gen_random_uuid(), true), ('{}', false)",
+        ann.id, ann.session, bob.id, bob.id
+    ));
+    // Ann's other session, her token, a message sent and one that was nobody's, an old attempt, and three rows of nobody.
+    assert_eq!(root.one::<i32>("select auth.purge_expired()"), 8);
+    assert_eq!(root.one::<i32>("select auth.purge_expired()"), 0);
+    assert!(ann.is_signed_in() && root.is_signed_in());
+    for (table, left) in [
+        ("auth.sessions", 3),
+        ("auth_private.session_keys", 3),
+        ("auth_private.one_time_tokens", 0),
+        ("auth_private.messages", 0),
+        ("auth_private.failed_attempts", 1),
+        ("auth_private.rival_sign_ups", 1),
+        ("auth.bans", 0),
+        ("auth_private.session_epochs", 1),
+    ] {
+        assert_eq!(dba.one::<i64>(&format!("select count(*) from {table}")), left, "{table}");
+    }
+}
+
+#[test]
+fn it_goes_in_small_steps_and_past_what_somebody_holds() {
+    let db = Database::new();
+    let mut dba = db.dba();
+    dba.run(
+        "insert into auth_private.failed_attempts (subject, failed_at) select 'x', now() - interval '1 hour' from generate_series(1, 25)",
+    );
+    let mut holder = db.dba();
+    holder.run("begin; select from auth_private.failed_attempts order by id limit 5 for update");
+    let mut service = db.service();
+    service.run("set lock_timeout = '2s'");
+    let steps: Vec<i32> = (0..4).map(|_| service.one("select auth.purge_expired(8)")).collect();
+    assert_eq!(steps, [8, 8, 4, 0]);
+    holder.run("rollback");
+    assert_eq!(service.one::<i32>("select auth.purge_expired(8)"), 5);
+    for (argument, detail) in [("0", "INVALID_ARGUMENT: max_rows"), ("100001", "INVALID_ARGUMENT: max_rows")] {
+        service.is_refused(&format!("select auth.purge_expired({argument})"), "22023", detail);
+    }
+}
