@@ -46,6 +46,7 @@ settings! {
         ARGON2_MEMORY c"auth.argon2_memory" 19_456 8_192 262_144 GucFlags::UNIT_KB, c"Memory that a new password hash takes.";
         ARGON2_ITERATIONS c"auth.argon2_iterations" 2 1 10 GucFlags::default(), c"Passes over that memory.";
         MESSAGE_INTERVAL c"auth.message_interval" 60 0 86_400 GucFlags::UNIT_S, c"How long no further mail with a token for the same purpose goes to an address.";
+        PURGE_INTERVAL c"auth.purge_interval" 3_600 0 86_400 GucFlags::UNIT_S, c"How often what is over is purged, where the library is preloaded; 0 for never.";
         HASH_SLOTS c"auth.hash_slots" 0 0 1_024 GucFlags::default(), c"How many passwords the cluster hashes at once; 0 for as many as there are cores.";
         HASH_WAIT c"auth.hash_wait" 5_000 0 600_000 GucFlags::UNIT_MS, c"How long a password waits for its turn to be hashed.";
         MAX_FAILED_ATTEMPTS c"auth.max_failed_attempts" 10 1 100 GucFlags::default(), c"Failed attempts after which further ones must wait.";
@@ -109,6 +110,11 @@ pub fn password_policy() -> Policy {
 /// What a new hash costs.
 pub fn password_cost() -> Cost {
     Cost { memory_kib: ARGON2_MEMORY.get() as u32, iterations: ARGON2_ITERATIONS.get() as u32 }
+}
+
+/// `auth.purge_interval`, in seconds; 0 for never.
+pub fn purge_interval() -> i32 {
+    PURGE_INTERVAL.get()
 }
 
 /// `auth.hash_slots`, as a number of at least one.

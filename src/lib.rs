@@ -31,4 +31,5 @@ pub extern "C-unwind" fn _PG_init() {
     backend::harden();
     config::define();
     backend::attempt_counters::define();
+    backend::workers::register("pg_auth_housekeeping");
 }

@@ -1,6 +1,8 @@
 //! What is over goes, and nothing else.
 
-use pgrx_tests::Database;
+use pgrx_tests::{Cluster, Database};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 #[test]
 fn what_is_over_goes_and_what_is_not_stays() {
@@ -59,4 +61,29 @@ fn it_goes_in_small_steps_and_past_what_somebody_holds() {
     for (argument, detail) in [("0", "INVALID_ARGUMENT: max_rows"), ("100001", "INVALID_ARGUMENT: max_rows")] {
         service.is_refused(&format!("select auth.purge_expired({argument})"), "22023", detail);
     }
+}
+
+#[test]
+fn where_the_library_is_preloaded_a_worker_does_it_in_every_database() {
+    let settings = [("fsync", "off"), ("shared_preload_libraries", "'pg_auth'"), ("auth.purge_interval", "1s")];
+    let cluster = Cluster::start("housekeeping", &settings);
+    let mut dba = cluster.connect("postgres", "postgres");
+    dba.run("create database one");
+    dba.run("create database two");
+    let mut ones = cluster.connect("postgres", "one");
+    for db in [&mut dba, &mut ones] {
+        db.run("create extension pg_auth cascade");
+        db.run("insert into auth_private.failed_attempts (subject, failed_at) select 'x', now() - interval '1 hour' from generate_series(1, 2500)");
+    }
+    let began = Instant::now();
+    for db in [&mut dba, &mut ones] {
+        while db.one::<i64>("select count(*) from auth_private.failed_attempts") > 0 {
+            assert!(began.elapsed() < Duration::from_secs(60), "{}", cluster.log());
+            sleep(Duration::from_millis(50));
+        }
+    }
+    // It can be told to do nothing.
+    dba.run("alter system set auth.purge_interval = 0");
+    dba.run("select pg_reload_conf()");
+    assert!(!cluster.log().contains("ERROR"), "{}", cluster.log());
 }

@@ -11,6 +11,7 @@ pub mod roles;
 pub mod slots;
 pub mod spi;
 pub mod state;
+pub mod workers;
 
 /// Keeps a backtrace, which names files and functions of this server, from travelling to clients in DETAIL: pgrx appends
 /// one to a panic when the server was started with RUST_BACKTRACE.
