@@ -134,7 +134,7 @@ grant execute on function
     auth.rotate_signing_key,
     auth.change_email, auth.list_accounts, auth.link_account, auth.unlink_account, auth.sign_in_with_provider,
     auth.get_user_by_provider_id, auth.update_user_provider_id, auth.import_users, auth.list_messages, auth.retry_message,
-    auth.purge_expired
+    auth.purge_expired, auth.check_deployment, auth.verify_install
     to authenticated;
 
 -- The mailer sees tokens: it gets these three functions, and nobody else gets them.

@@ -134,6 +134,8 @@ pub const VERBS: &[Verb] = &[
         "select private_key from auth_private.signing_secrets",
         "insert into auth_private.signing_secrets select 'x', 'x'",
     ),
+    verb("settings:get", "auth.check_deployment()", "", "select from auth_private.messages"),
+    verb("settings:get", "auth.verify_install()", "", "select from auth_private.messages"),
     verb("settings:get", "auth.list_messages()", "", "select from auth_private.messages"),
     verb(
         "settings:update",

@@ -212,6 +212,8 @@ const ROWS: &[Row] = &[
         "(select count(*) = 1 from auth.accounts where user_id = '{t}')",
         (Other, r#"{"account_id": "{a}"}"#, 404, "ACCOUNT_NOT_FOUND"),
     ),
+    row("check_deployment", (Admin, "{}"), "", denied("{}")),
+    row("verify_install", (Admin, "{}"), "", denied("{}")),
     row("purge_expired", (Admin, "{}"), "", denied("{}")),
     row("list_messages", (Admin, "{}"), "", denied("{}")),
     row("retry_message", (Admin, r#"{"id": "{t}"}"#), "", denied(r#"{"id": "{t}"}"#)),

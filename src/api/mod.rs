@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod bans;
 mod database_roles;
+mod deployment;
 mod email;
 mod gateway;
 mod housekeeping;

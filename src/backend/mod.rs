@@ -8,6 +8,7 @@ pub mod json;
 pub mod raise;
 pub mod request;
 pub mod roles;
+pub mod settings;
 pub mod slots;
 pub mod spi;
 pub mod state;

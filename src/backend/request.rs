@@ -2,6 +2,7 @@
 //!
 //! Anybody can SET these, so nothing here looks at them unless the login role is a gateway: that no client can choose.
 
+use super::settings::setting;
 use super::state;
 use crate::config;
 use pgrx::pg_sys;
@@ -106,11 +107,4 @@ fn member(setting_name: &CStr, name: &str) -> Option<String> {
         Value::String(value) => Some(value),
         _ => None,
     }
-}
-
-fn setting(name: &CStr) -> Option<String> {
-    // SAFETY: a look-up by name; the value is copied.
-    let value = unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) };
-    // SAFETY: null or a C string. After a transaction that had a value it is empty.
-    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }

@@ -109,6 +109,12 @@ pub fn is_trusted_role() -> bool {
     }
 }
 
+/// True when the role in effect outside any function is a superuser.
+pub fn is_superuser() -> bool {
+    // SAFETY: a catalogue look-up.
+    unsafe { pg_sys::superuser_arg(pg_sys::GetOuterUserId()) }
+}
+
 /// Microseconds since 2000-01-01, as timestamps count, now and not at the start of the transaction.
 pub fn clock() -> i64 {
     // SAFETY: reads the clock.

@@ -1,0 +1,12 @@
+//! Settings of the server and of others than us.
+
+use pgrx::pg_sys;
+use std::ffi::CStr;
+
+/// The value as text, whoever may see it; none where it is empty or there is no such setting.
+pub fn setting(name: &CStr) -> Option<String> {
+    // SAFETY: a look-up by name; the value is copied.
+    let value = unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) };
+    // SAFETY: null or a C string. After a transaction that had a value it is empty.
+    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
+}

@@ -1,0 +1,83 @@
+//! What of the server's catalogue bears on our safety.
+
+use super::{Mode, first};
+use crate::backend::{spi, state};
+
+fn names(sql: &'static str, arguments: &[pgrx::datum::DatumWithOid]) -> Vec<String> {
+    spi::query(Mode::Read, sql, arguments, |row| row.value::<String>(1))
+}
+
+/// Those of these roles that have more power than a gateway may have.
+pub fn mighty(roles: Vec<String>) -> Vec<String> {
+    names(
+        "select r.rolname::pg_catalog.text from pg_catalog.pg_roles r
+          where r.rolname::pg_catalog.text operator(pg_catalog.=) any ($1::pg_catalog.text[])
+            and (r.rolsuper or r.rolbypassrls or r.rolcreaterole or r.rolinherit)",
+        &[roles.into()],
+    )
+}
+
+/// Roles that can make themselves anything where CREATEROLE is not bounded: before PostgreSQL 16.
+pub fn role_makers() -> Vec<String> {
+    names(
+        "select r.rolname::pg_catalog.text from pg_catalog.pg_roles r
+          where r.rolcreaterole and not r.rolsuper and r.rolname operator(pg_catalog.<>) 'auth_role_manager'
+            and pg_catalog.current_setting('server_version_num')::pg_catalog.int4 operator(pg_catalog.<) 160000",
+        &[],
+    )
+}
+
+/// Members of the roles that own everything; there may be none.
+pub fn members_of_owners() -> Vec<String> {
+    names(
+        "select m.member::pg_catalog.regrole::pg_catalog.text from pg_catalog.pg_auth_members m
+           join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) m.roleid
+          where r.rolname::pg_catalog.text operator(pg_catalog.=) any ('{auth_owner,auth_door,auth_eraser,auth_role_manager}')
+            and not m.member operator(pg_catalog.=) 10",
+        &[],
+    )
+}
+
+/// Schemas in which everybody can create.
+pub fn open_schemas() -> Vec<String> {
+    names(
+        "select n.nspname::pg_catalog.text from pg_catalog.pg_namespace n
+          where pg_catalog.has_schema_privilege('public', n.oid, 'create') and not pg_catalog.starts_with(n.nspname::pg_catalog.text, 'pg_')",
+        &[],
+    )
+}
+
+/// Publications that carry our tables, hashes and all.
+pub fn publications_of_everything() -> Vec<String> {
+    names("select p.pubname::pg_catalog.text from pg_catalog.pg_publication p where p.puballtables", &[])
+}
+
+/// How many mails have waited for a quarter of an hour.
+pub fn late_messages() -> i64 {
+    first(
+        Mode::Read,
+        "select pg_catalog.count(*) from auth_private.messages m
+          where m.completed_at is null and m.user_id is not null
+            and m.created_at operator(pg_catalog.<) (pg_catalog.clock_timestamp() operator(pg_catalog.-) '15 minutes'::pg_catalog.interval)",
+        &[],
+        |row| row.value(1),
+    )
+    .unwrap_or(0)
+}
+
+/// Lines of pg_hba.conf that let somebody in without encryption from elsewhere, or without a proof; none where the caller may not look.
+pub fn open_doors_of_the_server() -> Option<Vec<String>> {
+    state::is_superuser().then(|| {
+        state::as_outer_user(|| {
+            names(
+                "select pg_catalog.format('line %s: %s %s', h.line_number, h.type, h.auth_method)
+                   from pg_catalog.pg_hba_file_rules h
+                  where h.error is null and h.auth_method operator(pg_catalog.<>) 'reject'
+                    and ((h.type operator(pg_catalog.=) any ('{host,hostnossl,hostnogssenc}')
+                          and coalesce(h.address, '') operator(pg_catalog.<>) all ('{127.0.0.1,::1,localhost}'))
+                         or (h.type operator(pg_catalog.<>) 'local' and h.auth_method operator(pg_catalog.=) any ('{trust,password}')))",
+                &[],
+            )
+        })
+    })
+}
