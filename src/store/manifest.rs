@@ -38,7 +38,8 @@ pub fn read() -> Vec<(String, String)> {
            left join grants g on g.acl operator(pg_catalog.=) t.attacl and g.owner operator(pg_catalog.=) c.relowner
           where c.relkind operator(pg_catalog.=) any ('{r,v}') and t.attnum operator(pg_catalog.>) 0 and not t.attisdropped
          union all
-         select pg_catalog.format('view %s', c.oid::pg_catalog.regclass), pg_catalog.md5(pg_catalog.pg_get_viewdef(c.oid))
+         -- PostgreSQL 16 and later leave the alias out where there is but one.
+         select pg_catalog.format('view %s', c.oid::pg_catalog.regclass), pg_catalog.md5(pg_catalog.replace(pg_catalog.pg_get_viewdef(c.oid), ' u.', ' '))
            from pg_catalog.pg_class c join ours o on o.oid operator(pg_catalog.=) c.relnamespace where c.relkind operator(pg_catalog.=) 'v'
          union all
          select pg_catalog.format('function %s', p.oid::pg_catalog.regprocedure),
