@@ -53,6 +53,7 @@ settings! {
     }
     switches {
         PASSWORD_BLOCKLIST c"auth.password_blocklist" true c"Refuse the commonest passwords.";
+        REDACT_LOG c"auth.redact_log" true c"Leave statements that carry passwords or tokens, and their parameters, out of the log.";
         SIGN_UP c"auth.sign_up" true c"Let anybody sign up.";
         SET_SESSION_COOKIE c"auth.set_session_cookie" false c"Behind a gateway, let sign_in and sign_up set the cookie that pre_request reads.";
         REQUIRE_EMAIL_VERIFICATION c"auth.require_email_verification" false c"Open sessions only for verified addresses.";
@@ -128,6 +129,11 @@ pub fn hash_slots() -> u32 {
 /// `auth.hash_wait`, in milliseconds.
 pub fn hash_wait() -> i32 {
     HASH_WAIT.get()
+}
+
+/// `auth.redact_log`.
+pub fn redact_log() -> bool {
+    REDACT_LOG.get()
 }
 
 /// `auth.sign_up`.

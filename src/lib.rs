@@ -31,5 +31,6 @@ pub extern "C-unwind" fn _PG_init() {
     backend::harden();
     config::define();
     backend::attempt_counters::define();
+    backend::log_redaction::define();
     backend::workers::register("pg_auth_housekeeping");
 }

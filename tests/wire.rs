@@ -29,6 +29,7 @@ mod imports;
 mod install;
 mod lints;
 mod list_users;
+mod log_redaction;
 mod lucia;
 mod mailer;
 mod messages;

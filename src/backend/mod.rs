@@ -5,6 +5,7 @@ pub mod attempt_counters;
 pub mod identity;
 pub mod ids;
 pub mod json;
+pub mod log_redaction;
 pub mod raise;
 pub mod request;
 pub mod roles;

@@ -1,0 +1,65 @@
+//! No password and no token in the server's log, whatever is logged. In a cluster of its own.
+
+use pgrx_tests::{Cluster, Refusal};
+use std::fs;
+
+/// Stands for every secret: whatever holds it must not be in a log.
+const CANARY: &str = "c4n4ry-th4t-s1ngs";
+
+#[test]
+fn what_is_secret_is_in_no_log_and_the_rest_is() {
+    let settings = [
+        ("fsync", "off"),
+        ("shared_preload_libraries", "'pg_auth,auto_explain'"),
+        ("log_statement", "all"),
+        ("log_min_duration_statement", "0"),
+        ("log_parameter_max_length_on_error", "-1"),
+        ("log_min_error_statement", "debug5"),
+        ("logging_collector", "on"),
+        ("log_destination", "'stderr,csvlog,jsonlog'"),
+        ("auto_explain.log_min_duration", "0"),
+        ("auto_explain.log_nested_statements", "on"),
+        ("auth.argon2_memory", "'8MB'"),
+        ("auth.argon2_iterations", "1"),
+    ];
+    let cluster = Cluster::start("log", &settings);
+    let mut dba = cluster.connect("postgres", "postgres");
+    dba.run("create role app login; create extension pg_auth cascade; grant anon, authenticated to app");
+    let mut app = cluster.connect("app", "postgres");
+    let email = "ann@example.org";
+    // As literals and as parameters, with success, as an answer and refused.
+    let up = app.json(&format!("select auth.sign_up('{email}', '{CANARY}')"));
+    let token = up["token"].as_str().expect("signed up").to_owned();
+    app.is_answered(&format!("select auth.sign_in('{email}', '{CANARY} and more')"), "INVALID_EMAIL_OR_PASSWORD");
+    app.client.query_one("select auth.sign_in($1, $2)", &[&email, &CANARY]).expect("signed in");
+    let Refusal { sqlstate, .. } = app.refused(&format!("select auth.sign_up('{email}', '{CANARY}')"));
+    assert_eq!(sqlstate, "23505");
+    app.client.query_one("select auth.sign_up($1, $2)", &[&email, &CANARY]).expect_err("taken");
+    app.client.query_one("select auth.reset_password($1, $2)", &[&CANARY, &CANARY]).expect_err("no such token");
+    app.run(&format!("select auth.use_session('{token}', false); select auth.change_password('{CANARY}', '{CANARY}2')"));
+    app.refused(&format!("select auth.use_session('{CANARY}')"));
+    app.run(&format!("prepare p as select auth.verify_password($1); execute p('{CANARY}2')"));
+    app.refused(&format!("prepare q as select auth.verify_email($1); execute q('{CANARY}')"));
+    app.run(&format!("do $$ begin perform auth.sign_in('{email}', '{CANARY}'); end $$"));
+    app.refused(&format!("do $$ begin execute 'select auth.verify_email(''{CANARY}'')'; end $$"));
+    dba.run(&format!("create role somebody password '{CANARY}'"));
+    // What is not secret is there, and so is how long the secret ones took.
+    app.run("select 'this is nobody''s secret'");
+    dba.run("set log_statement = 'none'; set log_min_duration_statement = -1");
+    let log: String = fs::read_dir(cluster.data().join("log"))
+        .expect("the log")
+        .map(|file| String::from_utf8_lossy(&fs::read(file.expect("a file").path()).expect("a log")).into_owned())
+        .collect();
+    assert!(log.contains("nobody''s secret") && log.contains("duration: ") && log.contains("USER_ALREADY_EXISTS"), "something is logged");
+    for secret in [CANARY, &token] {
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(secret)).collect();
+        assert!(lines.is_empty(), "{lines:#?}");
+    }
+    // It is this that keeps it out.
+    dba.run("set auth.redact_log = off; set log_statement = 'all'");
+    dba.run(&format!("alter role somebody password '{CANARY}'"));
+    let said = fs::read_dir(cluster.data().join("log"))
+        .expect("the log")
+        .any(|file| String::from_utf8_lossy(&fs::read(file.expect("a file").path()).expect("a log")).contains(CANARY));
+    assert!(said);
+}
