@@ -263,8 +263,12 @@ begin
     end if;
     insert into auth_private.session_epochs as e (user_id, administrative) values (target, true)
         on conflict (user_id, administrative) do update set guard = e.guard operator(pg_catalog.+) 1;
-    -- Also after having waited for our turn.
-    perform from auth.users u where u.id operator(pg_catalog.=) target;
+    -- Also after having waited for our turn. From here on the user stays until we are done; whose deletion has begun since is gone.
+    if at_once then
+        perform from auth.users u where u.id operator(pg_catalog.=) target;
+    else
+        perform from auth.users u where u.id operator(pg_catalog.=) target for key share skip locked;
+    end if;
     return found;
 end
 $$;
