@@ -43,6 +43,16 @@ fn what_is_secret_is_in_no_log_and_the_rest_is() {
     app.run(&format!("do $$ begin perform auth.sign_in('{email}', '{CANARY}'); end $$"));
     app.refused(&format!("do $$ begin execute 'select auth.verify_email(''{CANARY}'')'; end $$"));
     dba.run(&format!("create role somebody password '{CANARY}'"));
+    app.refused(&format!("do $$ begin execute 'select auth.sign_in(''x'', ''{CANARY}'') bogus bogus'; end $$"));
+    app.refused(&format!("select 1; /* c */ execute p('{CANARY}', 1)"));
+    app.run(&format!("select auth.U&\"sign\\005Fin\"('{email}', '{CANARY}')"));
+    app.run(&format!("select set_config('request.headers', '{{\"authorization\": \"Bearer {CANARY}\"}}', true)"));
+    dba.run(&format!(
+        "create function public.wrapped() returns void language plpgsql as $$ begin perform auth.verify_email('{CANARY}'); end $$"
+    ));
+    app.refused("select public.wrapped()");
+    // Not ours: it stays as it is.
+    app.run("do $$ begin raise log 'app event: order 15 paid'; perform 1 as password; end $$");
     // What is not secret is there, and so is how long the secret ones took.
     app.run("select 'this is nobody''s secret'");
     dba.run("set log_statement = 'none'; set log_min_duration_statement = -1");
@@ -51,6 +61,7 @@ fn what_is_secret_is_in_no_log_and_the_rest_is() {
         .map(|file| String::from_utf8_lossy(&fs::read(file.expect("a file").path()).expect("a log")).into_owned())
         .collect();
     assert!(log.contains("nobody''s secret") && log.contains("duration: ") && log.contains("USER_ALREADY_EXISTS"), "something is logged");
+    assert!(log.contains("app event: order 15 paid"), "what is nobody's statement is whole");
     for secret in [CANARY, &token] {
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(secret)).collect();
         assert!(lines.is_empty(), "{lines:#?}");

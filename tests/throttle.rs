@@ -202,3 +202,26 @@ fn fifty_connections_at_once_get_no_more_verdicts_than_one() {
     // A restart begins anew, but for what was committed.
     assert_eq!(dba.one::<i64>("select count(*) from auth_private.failed_attempts"), 0);
 }
+
+#[test]
+fn an_address_is_one_in_every_spelling_and_a_customers_network_is_one_address() {
+    let db = pgrx_tests::Database::new();
+    db.dba().run(&format!("alter database {} set auth.max_failed_attempts = 3", db.name));
+    let mut service = db.service();
+    let guess = |n: usize, from: &str| format!("select auth.sign_in('nobody{n}@example.org', 'not the password', ip_address => '{from}')");
+    for (n, from) in
+        ["2001:db8::1", "2001:db8::2", "2001:db8::ffff:3", "198.51.100.7", "::ffff:198.51.100.7", "198.51.100.7"].into_iter().enumerate()
+    {
+        service.is_answered(&guess(n, from), "INVALID_EMAIL_OR_PASSWORD");
+    }
+    for from in ["2001:db8::4:4", "::ffff:198.51.100.7"] {
+        assert_eq!(service.refused(&guess(99, from)).code(), "TOO_MANY_ATTEMPTS", "{from}");
+    }
+    for (n, from) in ["2001:db8:0:1::1", "198.51.100.8"].into_iter().enumerate() {
+        service.is_answered(&guess(200 + n, from), "INVALID_EMAIL_OR_PASSWORD");
+    }
+    // Everybody on the machine of a gateway that speaks both protocols.
+    for n in 0..5 {
+        service.is_answered(&guess(300 + n, "::ffff:127.0.0.1"), "INVALID_EMAIL_OR_PASSWORD");
+    }
+}

@@ -63,6 +63,11 @@ fn every_tampering_is_found() {
         ("alter table auth.sessions disable trigger all", "internal trigger of auth.sessions"),
         ("alter table auth.users add column is_admin boolean", "column auth.users.is_admin"),
         ("alter view auth_private.users_rendered owner to app", "relation auth_private.users_rendered"),
+        ("create table public.more () inherits (auth_private.passwords)", "child public.more of auth_private.passwords"),
+        ("alter table auth.users alter email_verified set default true", "column auth.users.email_verified"),
+        ("grant pg_read_all_data to auth_door", "role auth_door"),
+        ("alter role auth_owner replication", "role auth_owner"),
+        ("create type auth.token as enum ('x')", "type auth.token"),
         ("create table auth_private.copies (x text)", "relation auth_private.copies"),
     ] {
         dba.run("begin");

@@ -47,5 +47,5 @@ pub extern "C-unwind" fn pg_auth_housekeeping(_argument: pg_sys::Datum) {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn pg_auth_housekeeping_here(argument: pg_sys::Datum) {
     workers::connect(workers::database(argument));
-    while workers::transaction(housekeeping::purge_here) > 0 && workers::goes_on() {}
+    while workers::transaction(housekeeping::purge_here) > 0 {}
 }

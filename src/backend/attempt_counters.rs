@@ -3,8 +3,10 @@
 
 use super::state;
 use crate::domain::attempt_counts::{Counts, Key};
+use crate::domain::token::random_bytes;
 use pgrx::shmem::PGRXSharedMemory;
 use pgrx::{PgLwLock, pg_guard, pg_shmem_init, pg_sys};
+use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 // SAFETY: plain numbers, no pointers.
@@ -18,7 +20,7 @@ static IS_PRELOADED: AtomicBool = AtomicBool::new(false);
 pub fn define() {
     // SAFETY: a read of the postmaster's own state.
     if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
-        pg_shmem_init!(COUNTS = Counts::EMPTY);
+        pg_shmem_init!(COUNTS = Counts::new(random_bytes()));
         IS_PRELOADED.store(true, Ordering::Relaxed);
     }
 }
@@ -29,24 +31,38 @@ pub fn are_there() -> bool {
 }
 
 /// Counts an attempt that is about to be made; seconds to wait instead, where it must not be.
-pub fn charge(keys: &[Key], most: i32, window: i32) -> Result<(), i64> {
+pub fn charge(subjects: &[Vec<u8>], most: i32, window: i32) -> Result<(), i64> {
     if !are_there() {
         return Ok(());
     }
-    let now = state::clock();
-    COUNTS.exclusive().charge(keys, most.unsigned_abs(), window.into(), now)
+    let (keys, now) = (keys(subjects), state::clock());
+    COUNTS.exclusive().charge(&keys, most.unsigned_abs(), window.into(), now)
 }
 
 /// Clears a count.
-pub fn forgive(key: &Key) {
+pub fn forgive(subject: &[u8]) {
     if are_there() {
-        COUNTS.exclusive().forgive(key);
+        let key = key(COUNTS.share().secret, subject);
+        COUNTS.exclusive().forgive(&key);
     }
 }
 
-/// Takes one attempt back.
-pub fn give_back(key: &Key) {
+/// Takes one attempt back from each.
+pub fn give_back(subjects: &[Vec<u8>]) {
     if are_there() {
-        COUNTS.exclusive().give_back(key);
+        let keys = keys(subjects);
+        let mut counts = COUNTS.exclusive();
+        keys.iter().for_each(|key| counts.give_back(key));
     }
+}
+
+fn keys(subjects: &[Vec<u8>]) -> Vec<Key> {
+    let secret = COUNTS.share().secret;
+    subjects.iter().map(|subject| key(secret, subject)).collect()
+}
+
+/// All databases have the memory in common.
+fn key(secret: Key, subject: &[u8]) -> Key {
+    let digest = Sha256::new().chain_update(secret).chain_update(state::database().to_le_bytes()).chain_update(subject).finalize();
+    std::array::from_fn(|n| digest[n])
 }

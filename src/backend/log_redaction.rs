@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char};
 use std::sync::OnceLock;
 
 /// What a statement with a secret in it mentions. Lower case.
-const SECRETIVE: [&[u8]; 9] = [
+const SECRETIVE: [&[u8]; 13] = [
     b"password",
     b"sign_in",
     b"sign_up",
@@ -17,6 +17,12 @@ const SECRETIVE: [&[u8]; 9] = [
     b"create_user",
     b"import_users",
     b"verifier",
+    // What a gateway notes about a request.
+    b"request.headers",
+    b"request.cookie",
+    b"request.jwt",
+    // A name in escapes could be any of these.
+    b"u&\"",
 ];
 
 static NEXT: OnceLock<pg_sys::emit_log_hook_type> = OnceLock::new();
@@ -34,34 +40,54 @@ pub fn define() {
 /// Allocates nothing and raises nothing: an error in here would be reported by calling this again.
 #[pg_guard]
 unsafe extern "C-unwind" fn redact(report: *mut pg_sys::ErrorData) {
-    // SAFETY: the server's own report, whose strings are null or end with NUL and are ours to shorten.
+    // SAFETY: the server's own report, whose strings are null or end with NUL and are ours to shorten or to leave out.
     unsafe {
         if let Some(Some(next)) = NEXT.get() {
             next(report);
         }
         let Some(report) = report.as_mut().filter(|_| config::redact_log()) else { return };
+        let is_secretive = |text: *const c_char| mentions_a_secret(octets(text));
         let statement = octets(pg_sys::debug_query_string);
-        let is_secretive = [statement, octets(report.message), octets(report.detail)].into_iter().any(mentions_a_secret)
-            // SQL's own EXECUTE names a prepared statement, and not what that calls.
-            || statement.trim_ascii_start().get(..7).is_some_and(|word| word.eq_ignore_ascii_case(b"execute"));
-        if !is_secretive {
-            return;
-        }
-        report.hide_stmt = true;
-        report.hide_ctx = true;
-        // Errors are the client's too, who has written the statement; what only goes to the log is the rest.
-        if report.elevel == pg_sys::LOG as i32 {
-            let message = octets(report.message);
-            let end = [b"statement: ".as_slice(), b"plan:", b": "]
-                .into_iter()
-                .find_map(|mark| message.windows(mark.len()).position(|window| window == mark).map(|at| at + mark.len()));
-            if let Some(end) = end {
-                *report.message.add(end) = 0;
-            }
-            report.detail = std::ptr::null_mut();
+        // SQL's own EXECUTE names a prepared statement, and not what that calls.
+        let hides = mentions_a_secret(statement) || executes(statement);
+        report.hide_stmt |= hides;
+        report.hide_ctx |= hides || is_secretive(report.context);
+        // What only the log gets of other connections, and what a function of somebody's has composed.
+        if hides || is_secretive(report.detail_log) {
             report.detail_log = std::ptr::null_mut();
         }
+        if is_secretive(report.internalquery) {
+            report.internalquery = std::ptr::null_mut();
+            report.internalpos = 0;
+        }
+        // A message that is a statement. The detail has its parameters.
+        if report.elevel == pg_sys::LOG as i32
+            && let Some(end) = before_statement(octets(report.message))
+            && (hides || is_secretive(report.message) || is_secretive(report.detail))
+        {
+            *report.message.add(end) = 0;
+            report.detail = std::ptr::null_mut();
+        }
     }
+}
+
+/// Where the statement begins in "statement: …", "execute …: …" and "duration: … ms  statement: …" (parse, bind, execute, plan); none
+/// in any other message.
+fn before_statement(message: &[u8]) -> Option<usize> {
+    let after =
+        |mark: &[u8], from: usize| message[from..].windows(mark.len()).position(|window| window == mark).map(|at| from + at + mark.len());
+    if message.starts_with(b"duration: ") {
+        return after(b" ms  ", 0).and_then(|from| after(b":", from));
+    }
+    if message.starts_with(b"statement: ") || message.starts_with(b"execute ") { after(b":", 0) } else { None }
+}
+
+fn executes(statement: &[u8]) -> bool {
+    const EXECUTE: &[u8] = b"execute ";
+    let others = [b"function".as_slice(), b"procedure", b"on "];
+    statement.windows(EXECUTE.len()).enumerate().filter(|(_, window)| window.eq_ignore_ascii_case(EXECUTE)).any(|(at, _)| {
+        !others.iter().any(|word| statement[at + EXECUTE.len()..].get(..word.len()).is_some_and(|next| next.eq_ignore_ascii_case(word)))
+    })
 }
 
 fn mentions_a_secret(text: &[u8]) -> bool {

@@ -5,27 +5,43 @@
 //! nobody can take one from outside, no preloading is needed, and the server itself lets go of it when a transaction or a process ends.
 
 use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
+use std::time::{Duration, Instant};
 
 /// Told apart from pg_advisory_lock(), whose fourth field is 1 or 2.
 const OURS: u16 = 0x7061;
+/// The place at the head of the line, which is no slot.
+const LINE: u32 = u32::MAX;
+/// Microseconds.
+const NAP: i64 = 1_000;
 
 /// A slot that is held. Let go of when it is dropped.
 pub struct Slot(pg_sys::LOCKTAG);
 
 impl Slot {
     /// Takes one of so many slots of the cluster, or none when none came free in so many milliseconds: the caller must then raise.
+    /// Everybody stands in one line, of which only the first looks for a slot: in turn, and without many asking again and again.
     pub fn take(slots: u32, wait: i32) -> Option<Self> {
-        // Not everybody at the first one. Who finds none free waits in line for one of them; nobody asks again and again, which by many at
-        // once would cost more than the hashing.
-        let own = std::process::id() % slots;
-        (0..slots).find_map(|n| acquire((own + n) % slots, true)).or_else(|| if wait > 0 { wait_for(own, wait) } else { None })
+        let began = Instant::now();
+        let wait_for = Duration::from_millis(wait.unsigned_abs().into());
+        let _first_in_line = acquire(LINE, true).or_else(|| if wait > 0 { stand_in_line(wait) } else { None })?;
+        loop {
+            if let Some(slot) = (0..slots).find_map(|number| acquire(number, true)) {
+                return Some(slot);
+            }
+            if began.elapsed() >= wait_for {
+                return None;
+            }
+            // SAFETY: sleeps. A signal ends it early, and what it asks for is done here.
+            unsafe { pg_sys::pg_usleep(NAP) };
+            pgrx::check_for_interrupts!();
+        }
     }
 }
 
-fn wait_for(number: u32, wait: i32) -> Option<Slot> {
+fn stand_in_line(wait: i32) -> Option<Slot> {
     let _timeout = LockTimeout::at_most(wait);
     // Whoever waits holds back nobody but those behind: what holds a slot waits for nothing.
-    PgTryBuilder::new(|| acquire(number, false)).catch_when(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, |_| None).execute()
+    PgTryBuilder::new(|| acquire(LINE, false)).catch_when(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, |_| None).execute()
 }
 
 fn acquire(number: u32, at_once: bool) -> Option<Slot> {
@@ -39,7 +55,7 @@ fn acquire(number: u32, at_once: bool) -> Option<Slot> {
     };
     // SAFETY: a well-formed tag; the lock belongs to the transaction, which lets go of it in any case.
     let outcome = unsafe { pg_sys::LockAcquire(&tag, pg_sys::ExclusiveLock as i32, false, at_once) };
-    (outcome == pg_sys::LockAcquireResult::LOCKACQUIRE_OK).then_some(Slot(tag))
+    (outcome == pg_sys::LockAcquireResult::LOCKACQUIRE_OK).then(|| Slot(tag))
 }
 
 impl Drop for Slot {

@@ -1,11 +1,13 @@
 //! Background workers: one that wakes up now and then, and one for each database that it then visits. Only where the library is in
 //! shared_preload_libraries.
 
-use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BgWorkerStartTime, SignalWakeFlags};
+use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::time::Duration;
 
 const LIBRARY: &str = "pg_auth";
+const LONGEST_VISIT: Duration = Duration::from_secs(60);
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// Registers the worker whose entry is this exported function. When the library is loaded.
 pub fn register(entry: &str) {
@@ -23,10 +25,17 @@ pub fn register(entry: &str) {
 
 /// In a worker: connects it, to no database where there is none. As the superuser who made the cluster.
 pub fn connect(database: Option<pg_sys::Oid>) {
-    BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
     match database {
-        Some(oid) => BackgroundWorker::connect_worker_to_spi_by_oid(Some(oid), None),
-        None => BackgroundWorker::connect_worker_to_spi(None, None),
+        Some(oid) => {
+            // SIGTERM ends it wherever it is, also while it waits for a database that somebody is renaming.
+            // SAFETY: the handlers are the server's own.
+            unsafe { pg_sys::BackgroundWorkerUnblockSignals() };
+            BackgroundWorker::connect_worker_to_spi_by_oid(Some(oid), None)
+        }
+        None => {
+            BackgroundWorker::attach_signal_handlers(SignalWakeFlags::SIGHUP | SignalWakeFlags::SIGTERM);
+            BackgroundWorker::connect_worker_to_spi(None, None)
+        }
     }
 }
 
@@ -68,11 +77,6 @@ pub fn transaction<T>(body: fn() -> T) -> T {
     BackgroundWorker::transaction(body)
 }
 
-/// In a worker: false when it is to end.
-pub fn goes_on() -> bool {
-    !BackgroundWorker::sigterm_received()
-}
-
 /// In a worker: sleeps; false when it is to end. Settings are then as the file says now.
 pub fn sleep(seconds: i32) -> bool {
     let goes_on = BackgroundWorker::wait_latch(Some(Duration::from_secs(seconds.unsigned_abs().into())));
@@ -83,7 +87,8 @@ pub fn sleep(seconds: i32) -> bool {
     goes_on
 }
 
-/// In a worker: runs another one with this entry in a database, and waits for its end.
+/// In a worker: runs another one with this entry in a database, and waits for its end; not for ever, or one database would keep all
+/// others waiting.
 pub fn visit(entry: &str, database: pg_sys::Oid) {
     let worker = BackgroundWorkerBuilder::new("pg_auth housekeeping of a database")
         .set_library(LIBRARY)
@@ -95,7 +100,11 @@ pub fn visit(entry: &str, database: pg_sys::Oid) {
         .set_notify_pid(unsafe { pg_sys::MyProcPid })
         .load_dynamic();
     // Where no worker is free now, there is another time.
-    if let Ok(worker) = worker {
-        let _ = worker.wait_for_shutdown();
+    let Ok(worker) = worker else { return };
+    for _ in 0..LONGEST_VISIT.as_millis() / GLANCE.as_millis() {
+        if matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped)) || !BackgroundWorker::wait_latch(Some(GLANCE)) {
+            return;
+        }
     }
+    let _ = worker.terminate().wait_for_shutdown();
 }

@@ -16,16 +16,22 @@ struct Entry {
     attempts: u32,
     /// Microseconds.
     latest: i64,
+    /// The latest but one: what holds when the latest was not made after all.
+    before: i64,
 }
 
 /// The table: half a megabyte.
 pub struct Counts {
+    /// Mixed into every key: whoever knew where a key stands could drive it out by attempts at others of their choice.
+    pub secret: Key,
     entries: [[Entry; WAYS]; SETS],
 }
 
 impl Counts {
     /// Nothing counted yet.
-    pub const EMPTY: Self = Counts { entries: [[Entry { key: [0; 16], attempts: 0, latest: 0 }; WAYS]; SETS] };
+    pub const fn new(secret: Key) -> Self {
+        Counts { secret, entries: [[Entry { key: [0; 16], attempts: 0, latest: 0, before: 0 }; WAYS]; SETS] }
+    }
 
     /// Counts an attempt under each of these keys, before it is made: whatever becomes of it, a verdict has then been paid for. Where
     /// one of them must wait it counts nothing and says for how many seconds. `window` in seconds, `now` in microseconds.
@@ -37,7 +43,7 @@ impl Counts {
         for key in keys {
             let entry = self.entry(key, window, now);
             entry.attempts = entry.attempts.saturating_add(1);
-            entry.latest = now;
+            (entry.before, entry.latest) = (entry.latest, now);
         }
         Ok(())
     }
@@ -53,6 +59,7 @@ impl Counts {
     pub fn give_back(&mut self, key: &Key) {
         if let Some(entry) = self.find(key) {
             entry.attempts -= 1;
+            entry.latest = entry.before;
         }
     }
 
@@ -82,7 +89,7 @@ impl Counts {
         };
         let entry = &mut set[place];
         if entry.key != *key || !entry.is_current(window, now) {
-            *entry = Entry { key: *key, attempts: 0, latest: now };
+            *entry = Entry { key: *key, attempts: 0, latest: now, before: now };
         }
         entry
     }
@@ -114,7 +121,7 @@ mod tests {
     }
 
     fn counts() -> Box<Counts> {
-        Box::new(Counts::EMPTY)
+        Box::new(Counts::new([0; 16]))
     }
 
     #[test]
@@ -158,6 +165,10 @@ mod tests {
         assert_eq!(counts.charge(&[key(1)], 3, 900, SECOND), Ok(()));
         assert_eq!(counts.charge(&[key(2)], 3, 900, SECOND), Ok(()));
         assert!(counts.charge(&[key(2)], 3, 900, SECOND).is_err());
+        counts.charge(&[key(3)], 1, 900, SECOND).unwrap();
+        counts.charge(&[key(3)], 1, 900, 31 * SECOND).unwrap();
+        counts.give_back(&key(3));
+        assert_eq!(counts.charge(&[key(3)], 1, 900, 31 * SECOND), Ok(()), "the pause is not renewed by what was not made");
         counts.forgive(&key(9));
         counts.give_back(&key(10));
     }

@@ -1,10 +1,9 @@
 //! Attempts at passwords.
 
 use super::{call, run};
-use crate::backend::{attempt_counters, state};
-use crate::domain::attempt_counts::Key;
+use crate::backend::attempt_counters;
 use sha2::{Digest, Sha256};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// What is being guessed at, and from where.
 pub struct Subjects {
@@ -19,7 +18,10 @@ impl Subjects {
         Subjects {
             account: digest("account", account),
             // Everybody on one machine shares loopback: counting it would let one of them lock all the others out.
-            address: address.filter(|ip| !ip.is_loopback()).map(|ip| digest("address", &ip.to_string())),
+            address: address
+                .map(|ip| ip.to_canonical())
+                .filter(|ip| !ip.is_loopback())
+                .map(|ip| digest("address", &network(ip).to_string())),
         }
     }
 
@@ -28,10 +30,12 @@ impl Subjects {
     }
 }
 
-/// Under which a subject is counted in shared memory, which all databases have in common.
-fn key(subject: &[u8]) -> Key {
-    let digest = Sha256::new().chain_update(state::database().to_le_bytes()).chain_update(subject).finalize();
-    std::array::from_fn(|n| digest[n])
+/// What one customer of a provider has: a whole /64 of IPv6, out of which every attempt could come from another address.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
 }
 
 /// Counts an attempt before it is made, where that can be done so that nothing takes it back; seconds to wait instead, where it must not be made.
@@ -41,7 +45,7 @@ pub fn begin(subjects: &Subjects, (most, window): (i32, i32)) -> Result<(), i64>
     if let Some(wait @ 1..) = wait {
         return Err(wait.into());
     }
-    attempt_counters::charge(&subjects.all().iter().map(|subject| key(subject)).collect::<Vec<_>>(), most, window)
+    attempt_counters::charge(&subjects.all(), most, window)
 }
 
 /// Notes a failure in the table, which outlives a restart if the transaction ends well.
@@ -51,12 +55,12 @@ pub fn failed(subjects: &Subjects) {
 
 /// Takes back what [`begin`] has counted: the attempt was not made.
 pub fn not_made(subjects: &Subjects) {
-    subjects.all().iter().for_each(|subject| attempt_counters::give_back(&key(subject)));
+    attempt_counters::give_back(&subjects.all());
 }
 
 /// Clears the account's count. Of the address's one attempt: an attacker who has an account of their own would clear it at will.
 pub fn forgive(subjects: &Subjects) {
-    attempt_counters::forgive(&key(&subjects.account));
-    subjects.address.iter().for_each(|address| attempt_counters::give_back(&key(address)));
+    attempt_counters::forgive(&subjects.account);
+    attempt_counters::give_back(subjects.address.as_slice());
     run("select auth_private.forgive_failures($1)", &[subjects.account.clone().into()]);
 }

@@ -10,6 +10,11 @@ pub fn purge(max_rows: i32, attempts: i32, messages: i32) -> i64 {
 /// One call of purge_expired, where the extension is in this database; how many rows it deleted. Only superusers can make an extension
 /// of that name, so the function is ours.
 pub fn purge_here() -> i32 {
-    let here = first(Mode::Read, "select from pg_catalog.pg_extension e where e.extname operator(pg_catalog.=) 'pg_auth'", &[], |_| ());
+    let here = first(
+        Mode::Read,
+        "select from pg_catalog.pg_extension e where e.extname operator(pg_catalog.=) 'pg_auth' and pg_catalog.to_regprocedure('auth.purge_expired(integer)') is not null",
+        &[],
+        |_| (),
+    );
     here.and_then(|()| call("select auth.purge_expired()", &[])).unwrap_or(0)
 }

@@ -32,7 +32,9 @@ pub fn read() -> Vec<(String, String)> {
           where c.relkind operator(pg_catalog.=) any ('{r,v,S,m,f,p}')
          union all
          select pg_catalog.format('column %s.%s', c.oid::pg_catalog.regclass, t.attname),
-                pg_catalog.format('%s%s, granted to %s', pg_catalog.format_type(t.atttypid, t.atttypmod), case when t.attnotnull then ' not null' else '' end, coalesce(g.text, 'nobody'))
+                pg_catalog.format('%s%s, default %s, granted to %s', pg_catalog.format_type(t.atttypid, t.atttypmod), case when t.attnotnull then ' not null' else '' end,
+                                  (select pg_catalog.pg_get_expr(d.adbin, d.adrelid) from pg_catalog.pg_attrdef d where d.adrelid operator(pg_catalog.=) c.oid and d.adnum operator(pg_catalog.=) t.attnum),
+                                  coalesce(g.text, 'nobody'))
            from pg_catalog.pg_attribute t join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) t.attrelid
            join ours o on o.oid operator(pg_catalog.=) c.relnamespace
            left join grants g on g.acl operator(pg_catalog.=) t.attacl and g.owner operator(pg_catalog.=) c.relowner
@@ -43,7 +45,7 @@ pub fn read() -> Vec<(String, String)> {
            from pg_catalog.pg_class c join ours o on o.oid operator(pg_catalog.=) c.relnamespace where c.relkind operator(pg_catalog.=) 'v'
          union all
          select pg_catalog.format('function %s', p.oid::pg_catalog.regprocedure),
-                pg_catalog.format('%s, %s, owner %s, definer %s, volatile %s, strict %s, leakproof %s, %s, body %s, granted to %s', l.lanname, pg_catalog.pg_get_function_result(p.oid),
+                pg_catalog.format('%s, (%s) returns %s, parallel %s, owner %s, definer %s, volatile %s, strict %s, leakproof %s, %s, body %s, granted to %s', l.lanname, pg_catalog.pg_get_function_arguments(p.oid), pg_catalog.pg_get_function_result(p.oid), p.proparallel,
                                   p.proowner::pg_catalog.regrole, p.prosecdef, p.provolatile, p.proisstrict, p.proleakproof, p.proconfig,
                                   case when l.lanname operator(pg_catalog.=) 'c' then pg_catalog.concat(p.prosrc, ' of ', p.probin) else pg_catalog.md5(p.prosrc) end, coalesce(g.text, 'public'))
            from pg_catalog.pg_proc p join ours o on o.oid operator(pg_catalog.=) p.pronamespace
@@ -68,6 +70,18 @@ pub fn read() -> Vec<(String, String)> {
            from pg_catalog.pg_constraint k join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) k.conrelid join ours o on o.oid operator(pg_catalog.=) c.relnamespace
           where k.contype operator(pg_catalog.=) any ('{c,f,u,p}')
          union all
+         -- A query on the parent reads the child too.
+         select pg_catalog.format('child %s of %s', h.inhrelid::pg_catalog.regclass, h.inhparent::pg_catalog.regclass), 'inherits'
+           from pg_catalog.pg_inherits h join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) h.inhparent join ours o on o.oid operator(pg_catalog.=) c.relnamespace
+          where c.relkind operator(pg_catalog.=) 'r'
+         union all
+         select pg_catalog.format('operator %s', p.oid::pg_catalog.regoperator), 'exists'
+           from pg_catalog.pg_operator p join ours o on o.oid operator(pg_catalog.=) p.oprnamespace
+         union all
+         select pg_catalog.format('type %s', t.oid::pg_catalog.regtype), 'exists'
+           from pg_catalog.pg_type t join ours o on o.oid operator(pg_catalog.=) t.typnamespace
+          where t.typtype operator(pg_catalog.<>) 'c' and t.typcategory operator(pg_catalog.<>) 'A'
+         union all
          select pg_catalog.format('internal trigger of %s', c.oid::pg_catalog.regclass), 'enabled'
            from pg_catalog.pg_class c join ours o on o.oid operator(pg_catalog.=) c.relnamespace
           where c.relkind operator(pg_catalog.=) 'r'
@@ -78,7 +92,9 @@ pub fn read() -> Vec<(String, String)> {
           where i.indisunique
          union all
          select pg_catalog.format('role %s', r.rolname),
-                pg_catalog.format('login %s, superuser %s, bypass %s, createrole %s, members %s', r.rolcanlogin, r.rolsuper, r.rolbypassrls, r.rolcreaterole,
+                pg_catalog.format('login %s, superuser %s, bypass %s, createrole %s, replication %s, settings %s, member of %s, members %s', r.rolcanlogin, r.rolsuper, r.rolbypassrls, r.rolcreaterole,
+                                  r.rolreplication, r.rolconfig,
+                                  (select pg_catalog.string_agg(m.roleid::pg_catalog.regrole::pg_catalog.text, ' ') from pg_catalog.pg_auth_members m where m.member operator(pg_catalog.=) r.oid),
                                   exists (select from pg_catalog.pg_auth_members m where m.roleid operator(pg_catalog.=) r.oid and m.member operator(pg_catalog.<>) 10))
            from pg_catalog.pg_roles r where r.rolname::pg_catalog.text operator(pg_catalog.=) any ('{auth_owner,auth_door,auth_eraser,auth_role_manager}')
          union all
