@@ -1,4 +1,4 @@
--- The doors of mail and of the one-time tokens in it; what a door is stands in doors.sql.
+-- The doors of mail and of the one-time tokens in it; what a door is stands in credentials.sql.
 
 -- Crosses: messages. Because: whoever asks for mail need not be anybody. Callers: everything that sends mail.
 -- Always one row and one notification, so that the time tells neither whether there is such a user nor whether they were written to

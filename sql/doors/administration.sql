@@ -1,0 +1,150 @@
+-- The doors of what is done to users, and of what is shown of them; what a door is stands in credentials.sql.
+
+-- Crosses: users, accounts. Because: what only locks needs a policy for updates. Callers: unlink_account.
+-- Every account of the user: another call that would take the other one away must then wait, and counts anew or fails.
+create function auth_private.hold_accounts(of_user uuid) returns bigint
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
+    return (select pg_catalog.count(*)
+              from (select from auth.accounts a where a.user_id operator(pg_catalog.=) of_user
+                     order by a.id using operator(pg_catalog.<) for update) as held);
+end
+$$;
+comment on function auth_private.hold_accounts is 'Door: how many accounts a user has; they stay as they are until the transaction ends.';
+
+-- Crosses: session_epochs, users. Because: whoever may ban need not be allowed to read. Callers: every verb on another user, first of all.
+-- An update and not a lock: at REPEATABLE READ a row that was only locked would let a stale snapshot pass.
+create function auth_private.guard_user(target uuid, at_once boolean) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from auth.users u where u.id operator(pg_catalog.=) target;
+    if not found then
+        return false;
+    end if;
+    if not at_once then
+        -- Waits until a deletion that has begun has ended either way, and lets go again: the user's row comes after the guard.
+        begin
+            perform from auth.users u where u.id operator(pg_catalog.=) target for key share;
+            raise sqlstate 'PGA01';
+        exception when sqlstate 'PGA01' then
+        end;
+    end if;
+    insert into auth_private.session_epochs as e (user_id, administrative) values (target, true)
+        on conflict (user_id, administrative) do update set guard = e.guard operator(pg_catalog.+) 1;
+    -- Also after having waited for our turn. From here on the user stays until we are done; whose deletion has begun since is gone.
+    if at_once then
+        perform from auth.users u where u.id operator(pg_catalog.=) target;
+    else
+        perform from auth.users u where u.id operator(pg_catalog.=) target for key share skip locked;
+    end if;
+    return found;
+end
+$$;
+comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns; with at_once it waits for nothing that the user can hold. False where there is no such user.';
+
+-- Crosses: users. Because: what deletes belongs to auth_eraser, under whom nobody is signed in. Callers: delete_user, before it erases.
+-- This is the truth of which delete_user's checks are the good messages.
+create function auth_private.may_erase(target uuid) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(target operator(pg_catalog.=) auth.uid(), false)
+        or (auth.has_permission('user:delete') and auth_private.dominates_user(target));
+end
+$$;
+comment on function auth_private.may_erase is 'Door: true when the caller may delete the user.';
+
+-- Crosses: bans, session_epochs. Because: they follow no foreign key. Callers: delete_user, of administrators.
+-- Not when users delete themselves: what they hold deleted in an open transaction a ban would wait for. All that they can leave
+-- behind is a ban that has expired, and counters.
+create function auth_private.forget_restrictions(of_user uuid) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    delete from auth.bans b where b.user_id operator(pg_catalog.=) of_user;
+    delete from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) of_user;
+end
+$$;
+comment on function auth_private.forget_restrictions is 'Door: what administrators have noted about a user who is being deleted.';
+
+-- Crosses: roles. Because: who grants a role need not be allowed to define it. Callers: everything that grants roles.
+create function auth_private.hold_roles(wanted text[]) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    held bigint;
+begin
+    select pg_catalog.count(*) into held
+      from (select from auth.roles r where r.name operator(pg_catalog.=) any (wanted)
+             order by r.name using operator(pg_catalog.<) for key share) as roles;
+    return held operator(pg_catalog.=) pg_catalog.cardinality(wanted);
+end
+$$;
+comment on function auth_private.hold_roles is 'Door: keeps roles from being dropped until the transaction ends; false when one does not exist.';
+
+-- Crosses: admin_guard, user_roles, bans. Because: the rule holds whatever the caller may read. Callers: set_user_roles, ban_user, delete_user.
+create function auth_private.is_last_admin(target uuid) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform from auth.user_roles r where r.user_id operator(pg_catalog.=) target and r.role operator(pg_catalog.=) 'admin';
+    if not found then
+        return false;
+    end if;
+    update auth_private.admin_guard g set turns = g.turns operator(pg_catalog.+) 1;
+    return exists (
+               select from auth.bans b where b.user_id operator(pg_catalog.=) target
+                  and (b.expires_at is null or b.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp())) is false
+       and not exists (
+               select from auth.user_roles r
+                where r.role operator(pg_catalog.=) 'admin' and r.user_id operator(pg_catalog.<>) target
+                  and not exists (select from auth.bans b where b.user_id operator(pg_catalog.=) r.user_id
+                                     and (b.expires_at is null or b.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp())));
+end
+$$;
+comment on function auth_private.is_last_admin is 'Door: true when no other user with the role "admin" is free of a ban.';
+
+-- Crosses: audit_log. Because: everybody's deeds are recorded, few may read them. Callers: every function that changes something.
+create function auth_private.append_audit(
+    act text, actor uuid, impersonator uuid, session uuid, db_role text, target uuid, address inet, agent text, particulars jsonb) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into auth.audit_log (action, actor_id, impersonator_id, session_id, database_role, user_id, ip_address, user_agent, details)
+    values (act, actor, impersonator, session, db_role, target, address, agent, particulars);
+end
+$$;
+comment on function auth_private.append_audit is 'Door: one line in the audit log.';
+
+-- Crosses: users, user_roles, bans. Because: whoever may ban a user is shown the banned user, also without user:get. Callers: every function that returns a user.
+create function auth_private.user_json(of_user uuid) returns jsonb
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select pg_catalog.to_jsonb(d) from auth_private.users_rendered d where d.id operator(pg_catalog.=) of_user);
+end
+$$;
+comment on function auth_private.user_json is 'Door: a user as clients see it.';
+
+-- Crosses: sessions. Because: as above. Callers: every function that returns a session.
+create function auth_private.session_json(of_session uuid, current_session uuid) returns jsonb
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select pg_catalog.jsonb_build_object(
+                'id', s.id, 'user_id', s.user_id, 'created_at', s.created_at, 'updated_at', s.updated_at, 'expires_at', s.expires_at,
+                'ip_address', pg_catalog.host(s.ip_address), 'user_agent', s.user_agent, 'impersonated_by', s.impersonated_by,
+                'current', s.id is not distinct from current_session)
+              from auth.sessions s where s.id operator(pg_catalog.=) of_session);
+end
+$$;
+comment on function auth_private.session_json is 'Door: a session as clients see it.';
+
+-- Crosses: signing_secrets, sessions. Because: nobody but this door ever reads a private key. Callers: whatever returns a session's token.
+create function auth_private.sign_access_token(of_session uuid) returns text
+    language c volatile parallel unsafe security definer set search_path = pg_catalog, pg_temp
+    as 'MODULE_PATHNAME', 'sign_access_token_wrapper';
+comment on function auth_private.sign_access_token is 'Door: signs an access token of a session that has just been opened or proved.';
