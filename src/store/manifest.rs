@@ -94,7 +94,10 @@ pub fn read() -> Vec<(String, String)> {
          select pg_catalog.format('role %s', r.rolname),
                 pg_catalog.format('login %s, superuser %s, bypass %s, createrole %s, replication %s, settings %s, member of %s, members %s', r.rolcanlogin, r.rolsuper, r.rolbypassrls, r.rolcreaterole,
                                   r.rolreplication, r.rolconfig,
-                                  (select pg_catalog.string_agg(m.roleid::pg_catalog.regrole::pg_catalog.text, ' ') from pg_catalog.pg_auth_members m where m.member operator(pg_catalog.=) r.oid),
+                                  (select pg_catalog.string_agg(m.roleid::pg_catalog.regrole::pg_catalog.text, ' ') from pg_catalog.pg_auth_members m
+                                    where m.member operator(pg_catalog.=) r.oid
+                                      -- From PostgreSQL 16 on it is a member of the roles that it has made.
+                                      and (r.rolname operator(pg_catalog.<>) 'auth_role_manager' or pg_catalog.starts_with(m.roleid::pg_catalog.regrole::pg_catalog.text, 'pg_'))),
                                   exists (select from pg_catalog.pg_auth_members m where m.roleid operator(pg_catalog.=) r.oid and m.member operator(pg_catalog.<>) 10))
            from pg_catalog.pg_roles r where r.rolname::pg_catalog.text operator(pg_catalog.=) any ('{auth_owner,auth_door,auth_eraser,auth_role_manager}')
          union all
