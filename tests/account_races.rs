@@ -37,10 +37,7 @@ fn who_waits_for_a_winner_that_rolls_back_gets_the_token() {
     winner.run(&format!("begin; select auth.reset_password('{token}', 'of the winner')"));
     std::thread::scope(|scope| {
         let waiter = scope.spawn(|| db.app().run(&format!("select auth.reset_password('{token}', 'of the waiter')")));
-        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%reset_password%' and datname = current_database()";
-        while db.dba().one::<i64>(waiting) == 0 {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        db.until_it_waits("reset_password");
         winner.run("rollback");
         waiter.join().expect("the waiter");
     });

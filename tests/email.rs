@@ -303,10 +303,7 @@ fn of_rival_sign_ups_at_once_nobodys_password_outlives_the_proof_either() {
     attacker.run("begin; select auth.sign_up('victim@example.org', 'planted by me')");
     std::thread::scope(|scope| {
         let victim = scope.spawn(|| db.app().json("select auth.sign_up('victim@example.org', 'my own password')"));
-        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%sign_up%' and datname = current_database()";
-        while db.dba().one::<i64>(waiting) == 0 {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        db.until_it_waits("sign_up");
         attacker.run("commit");
         victim.join().expect("an answer");
     });

@@ -152,10 +152,7 @@ fn a_new_hash_does_not_undo_another_password() {
     let outcome = std::thread::scope(|scope| {
         // It has read the old hash and waits for the row.
         let signing_in = scope.spawn(|| db.app().json(&format!("select auth.sign_in('ann@example.org', '{PASSWORD}')")));
-        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%sign_in%' and datname = current_database()";
-        while db.dba().one::<i64>(waiting) == 0 {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+        db.until_it_waits("sign_in");
         service.run("commit");
         signing_in.join().expect("an answer")
     });

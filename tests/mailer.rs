@@ -1,8 +1,8 @@
 //! The example mailer, against a real SMTP server on loopback.
 
-use pgrx_tests::{Database, PASSWORD, development_directory};
+use pgrx_tests::{Database, PASSWORD, development_directory, free_port};
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 use std::thread::sleep;
@@ -10,10 +10,6 @@ use std::time::{Duration, Instant};
 
 fn python() -> PathBuf {
     development_directory().join("python/bin/python")
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 /// A program that ends with the test.

@@ -115,6 +115,17 @@ impl Database {
         self.connect("service")
     }
 
+    /// Comes back when a statement that mentions this waits for somebody's lock.
+    pub fn until_it_waits(&self, mentioned: &str) {
+        let waiting = format!(
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%{mentioned}%' and datname = current_database()"
+        );
+        let mut dba = self.dba();
+        while dba.one::<i64>(&waiting) == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
     /// The process that delivers mail.
     pub fn mailer(&self) -> Actor {
         self.connect("mailer")

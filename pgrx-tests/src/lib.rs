@@ -6,6 +6,6 @@ mod database;
 mod postgrest;
 
 pub use actor::{Actor, Refusal};
-pub use cluster::{Cluster, development_directory, program, succeed};
+pub use cluster::{Cluster, development_directory, free_port, program, succeed};
 pub use database::{Database, Mail, PASSWORD, address};
 pub use postgrest::{PostgRest, Reply, allow_gateway};

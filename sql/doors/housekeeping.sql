@@ -27,14 +27,7 @@ begin
                 where t.expires_at operator(pg_catalog.<) moment limit max_rows for update skip locked));
     get diagnostics batch = row_count;
     purged := purged operator(pg_catalog.+) batch;
-    delete from auth_private.messages d
-     where d.id operator(pg_catalog.=) any (array(
-               select m.id from auth_private.messages m
-                where (m.completed_at is not null or m.user_id is null)
-                  and m.created_at operator(pg_catalog.<) (moment operator(pg_catalog.-) pg_catalog.make_interval(secs => messages_seconds))
-                limit max_rows for update skip locked));
-    get diagnostics batch = row_count;
-    purged := purged operator(pg_catalog.+) batch;
+    purged := purged operator(pg_catalog.+) auth_private.clear_messages(max_rows, messages_seconds);
     delete from auth_private.failed_attempts d
      where d.id operator(pg_catalog.=) any (array(
                select a.id from auth_private.failed_attempts a

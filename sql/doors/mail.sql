@@ -31,7 +31,7 @@ end
 $$;
 comment on function auth_private.queue_message is 'Door: queues a message; none to a null user, nor within the interval of the last one of its kind to the address.';
 
--- Crosses: users, bans. Because: whoever asks need not be anybody. Callers: request_password_reset, send_verification_email, change_email, sign_up.
+-- Crosses: users. Because: whoever asks need not be anybody. Callers: request_password_reset, send_verification_email, change_email, sign_up.
 create function auth_private.find_user(of_address text, out user_id uuid, out email_verified boolean)
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -41,6 +41,27 @@ end
 $$;
 comment on function auth_private.find_user is 'Door: whose address it is, and whether that is proved. Null where it is nobody''s.';
 
+-- Crosses: messages. Because: nobody may read all of them. Callers: lease_messages, purge.
+-- What was done, or was nobody's, is of use only for as long as it is counted.
+create function auth_private.clear_messages(max_rows integer, keep_seconds integer) returns bigint
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moment  timestamptz := pg_catalog.clock_timestamp();
+    cleared bigint;
+begin
+    delete from auth_private.messages d
+     where d.id operator(pg_catalog.=) any (array(
+               select m.id from auth_private.messages m
+                where (m.completed_at is not null or m.user_id is null)
+                  and m.created_at operator(pg_catalog.<) (moment operator(pg_catalog.-) pg_catalog.make_interval(secs => keep_seconds))
+                limit max_rows for update skip locked));
+    get diagnostics cleared = row_count;
+    return cleared;
+end
+$$;
+comment on function auth_private.clear_messages is 'Door: deletes messages that are done or nobody''s and not counted any more; returns how many.';
+
 -- Crosses: messages, users. Because: the mailer is no user and reads no table. Callers: claim_messages.
 create function auth_private.lease_messages(max_messages integer, lease_seconds integer, keep_seconds integer, max_attempts integer)
     returns table (id uuid, kind text, recipient text, token_purpose text, user_id uuid, payload jsonb, created_at timestamptz)
@@ -49,13 +70,7 @@ as $$
 declare
     moment timestamptz := pg_catalog.clock_timestamp();
 begin
-    -- What was done, or was nobody's, is of use only for as long as it is counted.
-    delete from auth_private.messages d
-     where d.id operator(pg_catalog.=) any (array(
-               select m.id from auth_private.messages m
-                where (m.completed_at is not null or m.user_id is null)
-                  and m.created_at operator(pg_catalog.<) (moment operator(pg_catalog.-) pg_catalog.make_interval(secs => keep_seconds))
-                limit 1000 for update skip locked));
+    perform auth_private.clear_messages(1000, keep_seconds);
     -- Of several that wait for one purpose the newest counts. Tokens go to the address that the user has now; only for a change of
     -- address to another one. Notices go to where the user was when they were queued: a thief may have changed the address since.
     delete from auth_private.messages d

@@ -15,13 +15,12 @@ use pgrx::pg_extern;
 #[pg_extern(sql = false)]
 fn send_verification_email(email: Option<String>) {
     run(|| {
-        caller::not_impersonating()?;
-        let caller = caller::current();
-        let own = caller.user().and_then(users::json).and_then(|user| user["email"].as_str().map(str::to_owned));
+        let caller = caller::not_impersonating()?;
+        let own = || caller.user().and_then(users::json).and_then(|user| user["email"].as_str().map(str::to_owned));
         if email.is_none() && matches!(caller, Caller::Ended) {
             return Err(Code::INVALID_SESSION.into());
         }
-        let email = Email::parse(&required(email.or(own), "email")?)?;
+        let email = Email::parse(&required(email.or_else(own), "email")?)?;
         let user = messages::find_user(email.as_str()).filter(|(_, verified)| !verified).map(|(user, _)| user);
         mail::verification(email.as_str(), user);
         Record::of(&caller, "send_verification_email").to(user).ok();

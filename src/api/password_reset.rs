@@ -16,11 +16,11 @@ use pgrx::pg_extern;
 #[pg_extern(sql = false)]
 fn request_password_reset(email: Option<String>) {
     run(|| {
-        caller::not_impersonating()?;
+        let caller = caller::not_impersonating()?;
         let email = Email::parse(&required(email, "email")?)?;
         let user = messages::find_user(email.as_str()).map(|(user, _)| user);
         mail::with_token(Kind::ResetPassword, email.as_str(), user);
-        Record::of(&caller::current(), "request_password_reset").to(user).ok();
+        Record::of(&caller, "request_password_reset").to(user).ok();
         Ok(())
     });
 }
@@ -40,8 +40,7 @@ fn reset_password(token: Option<String>, new_password: Option<String>) -> Json {
         let hash = hash_password(&password)?;
         let user = tokens::reset_password(token, &hash).ok_or(Code::INVALID_TOKEN)?;
         let changed = users::json(user).ok_or(Code::INVALID_TOKEN)?;
-        let address = changed["email"].as_str().map_or_else(|| user.to_string(), str::to_owned);
-        attempts::forgive(&Subjects::new(&address, None));
+        attempts::forgive(&Subjects::of_user(user, changed["email"].as_str(), None));
         mail::password_changed(changed["email"].as_str(), user);
         Record::of(&Caller::Anonymous, "reset_password").by(user, None).ok_from(&Origin::of_connection());
         Ok(Json(changed))

@@ -126,7 +126,7 @@ fn prove(person: &Person, password: &Password, action: &'static str) -> Result<O
     let hash = hash.ok_or(Code::CREDENTIAL_ACCOUNT_NOT_FOUND)?;
     let origin = Origin::of_connection();
     // The count of sign_in: a stolen session must not be a second place to guess at.
-    let subjects = Subjects::new(&email.clone().unwrap_or_else(|| user.to_string()), origin.address);
+    let subjects = Subjects::of_user(user, email.as_deref(), origin.address);
     if check_password(&subjects, password, Some(&hash))? {
         return Ok(Some(Known { hash, epoch, email }));
     }

@@ -4,13 +4,15 @@ use crate::backend::json::Json;
 use crate::backend::raise::{could_not_serialize, run};
 use crate::caller::{self, Origin, Record};
 use crate::config;
-use crate::deeds::{mail, sessions::admit};
+use crate::deeds::{
+    mail,
+    sessions::{admit, none_yet},
+};
 use crate::domain::{email::Email, profile};
 use crate::error::{Code, Error, Result, required};
 use crate::store::sessions::Proof;
 use crate::store::{Mode, accounts, users};
 use pgrx::{Uuid, pg_extern};
-use serde_json::json;
 
 /// What a provider says about somebody.
 struct Vouched {
@@ -55,7 +57,7 @@ fn sign_in_with_provider(
         }
         if is_new && must_verify {
             record.by(user, None).ok_from(&origin);
-            return Ok(Json(json!({"user": users::json(user), "session": null, "token": null, "access_token": null})));
+            return Ok(Json(none_yet(users::json(user))));
         }
         // Unlinked or deleted in between.
         let admitted = admit(&standing, Proof::Account(account), true, record, &origin).ok_or(Code::ACCOUNT_NOT_FOUND)?;

@@ -92,8 +92,7 @@ fn apply(applicant: &Applicant, password: &Password, record: Record, origin: &Or
     } else {
         record.by(registered.user, None).ok_from(origin);
     }
-    let user = users::look_alike(applicant, &registered);
-    Ok(json!({"user": user, "session": null, "token": null, "access_token": null}))
+    Ok(deeds::sessions::none_yet(Some(users::look_alike(applicant, &registered))))
 }
 
 /// `auth.sign_in()`

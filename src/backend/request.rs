@@ -38,11 +38,6 @@ impl Request {
         matches!(self.method.as_str(), "GET" | "HEAD")
     }
 
-    /// A header; the name in lower case.
-    pub fn header(&self, name: &str) -> Option<String> {
-        header(name)
-    }
-
     /// The status of the response. An error has its own.
     pub fn respond_with_status(&self, status: u16) {
         write(c"response.status", &status.to_string());

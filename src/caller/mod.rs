@@ -186,9 +186,11 @@ pub fn back_end() -> Result<Caller> {
 }
 
 /// Anybody, where something can be written, but nobody who looks through another's eyes.
-pub fn not_impersonating() -> Result<()> {
+pub fn not_impersonating() -> Result<Caller> {
     writable()?;
-    current().must_be_oneself()
+    let caller = current();
+    caller.must_be_oneself()?;
+    Ok(caller)
 }
 
 /// The user who calls; a database role has no session, no password and no account.

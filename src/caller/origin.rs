@@ -38,12 +38,14 @@ impl Origin {
         if !request::is_behind_gateway() {
             return Origin { address: callers::connection_address(), claimed: None, agent: None };
         }
-        let Some(request) = request::current() else { return Origin { address: None, claimed: None, agent: None } };
-        let header = config::client_address_header().and_then(|name| request.header(&name));
+        if request::current().is_none() {
+            return Origin { address: None, claimed: None, agent: None };
+        }
+        let header = config::client_address_header().and_then(|name| request::header(&name));
         Origin {
             address: header.and_then(|header| address::forwarded_address(&header)),
             claimed: None,
-            agent: address::user_agent(request.header("user-agent")),
+            agent: address::user_agent(request::header("user-agent")),
         }
     }
 }

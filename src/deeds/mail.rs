@@ -18,17 +18,17 @@ pub fn verification(address: &str, user: Option<Uuid>) {
 
 /// Tells the owner of a proved address that somebody has tried to sign up with it.
 pub fn already_registered(address: &str, user: Uuid) {
-    notice(Kind::VerifyEmail, address, user, json!({"reason": "already-registered"}));
+    notice(Kind::VerifyEmail, address, user, json!({"reason": "already-registered"}), config::message_interval());
 }
 
 /// Tells the owner of an address that somebody wanted it for another user.
 pub fn address_taken(address: &str, owner: Uuid) {
-    notice(Kind::ChangeEmail, address, owner, json!({"reason": "address-taken"}));
+    notice(Kind::ChangeEmail, address, owner, json!({"reason": "address-taken"}), config::message_interval());
 }
 
-/// A notice, as rarely as a token.
-fn notice(kind: Kind, address: &str, user: Uuid, payload: Value) {
-    messages::queue(NewMessage { kind, address, user: Some(user), with_token: false, payload, interval: config::message_interval() });
+/// A notice instead of a token; `interval` in seconds, within which no other of its kind goes there.
+fn notice(kind: Kind, address: &str, user: Uuid, payload: Value, interval: i32) {
+    messages::queue(NewMessage { kind, address, user: Some(user), with_token: false, payload, interval });
 }
 
 /// Tells the address that a user has, or had until now, of another one.
@@ -37,13 +37,13 @@ pub fn email_changed(former: Option<&str>, user: Uuid, new: &str, completed: boo
         let payload = json!({"new_email": new, "completed": completed});
         // The request may come as often as a thief likes, what has happened comes once.
         let interval = if completed { 0 } else { config::message_interval() };
-        messages::queue(NewMessage { kind: Kind::EmailChanged, address, user: Some(user), with_token: false, payload, interval });
+        notice(Kind::EmailChanged, address, user, payload, interval);
     }
 }
 
 /// Tells a user of another password (NIST SP 800-63B-4 4.6).
 pub fn password_changed(address: Option<&str>, user: Uuid) {
     if let Some(address) = address {
-        notice(Kind::PasswordChanged, address, user, json!({}));
+        notice(Kind::PasswordChanged, address, user, json!({}), config::message_interval());
     }
 }

@@ -60,6 +60,11 @@ pub fn admit(standing: &Standing, proof: Proof, remember_me: bool, record: Recor
     Some(opened.render(standing.user, remember_me))
 }
 
+/// What is returned where the address must be verified before there is a session.
+pub fn none_yet(user: Option<Value>) -> Value {
+    json!({"user": user, "session": null, "token": null, "access_token": null})
+}
+
 /// What opens a session returns: the only place where its token is shown.
 pub fn opened(user: Uuid, session: Uuid, token: String, current: Option<Uuid>) -> Value {
     json!({

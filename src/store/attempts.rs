@@ -2,6 +2,7 @@
 
 use super::{call, run};
 use crate::backend::attempt_counters;
+use pgrx::Uuid;
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -23,6 +24,11 @@ impl Subjects {
                 .filter(|ip| !ip.is_loopback())
                 .map(|ip| digest("address", &network(ip).to_string())),
         }
+    }
+
+    /// Of a user, who need not have an address.
+    pub fn of_user(user: Uuid, email: Option<&str>, address: Option<IpAddr>) -> Self {
+        email.map_or_else(|| Self::new(&user.to_string(), address), |email| Self::new(email, address))
     }
 
     fn all(&self) -> Vec<Vec<u8>> {
