@@ -4,8 +4,10 @@ mod actor;
 mod cluster;
 mod database;
 mod postgrest;
+mod soak;
 
 pub use actor::{Actor, Refusal};
 pub use cluster::{Cluster, development_directory, free_port, program, succeed};
 pub use database::{Database, Mail, PASSWORD, address};
 pub use postgrest::{PostgRest, Reply, allow_gateway};
+pub use soak::{figure, rounds};
