@@ -70,9 +70,21 @@ settings! {
     }
 }
 
+static PEPPER_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+
+/// Only the server's configuration names the file: who could point a database or a session at another one could have hashes made
+/// with a key of theirs. The server refuses a setting of its start from a library that is loaded later; then a reload changes it.
+fn define_pepper_file() {
+    // SAFETY: reads of the postmaster's own state.
+    let context = if unsafe { pg_sys::process_shared_preload_libraries_in_progress } { GucContext::Postmaster } else { GucContext::Sighup };
+    let about = c"The file with the keys of the server that go into every password hash; none without.";
+    GucRegistry::define_string_guc(c"auth.pepper_file", about, c"", &PEPPER_FILE, context, GucFlags::SUPERUSER_ONLY);
+}
+
 /// Defines every setting and keeps the prefix. Once, when the library is loaded.
 pub fn define() {
     define_all();
+    define_pepper_file();
     crate::backend::identity::define();
     // SAFETY: a C string that lives for ever. Without this a misspelt setting would be accepted in silence.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"auth".as_ptr()) };
@@ -111,6 +123,11 @@ pub fn password_policy() -> Policy {
 /// What a new hash costs.
 pub fn password_cost() -> Cost {
     Cost { memory_kib: ARGON2_MEMORY.get() as u32, iterations: ARGON2_ITERATIONS.get() as u32 }
+}
+
+/// `auth.pepper_file`.
+pub fn pepper_file() -> Option<String> {
+    Some(text(&PEPPER_FILE, c"")).filter(|path| !path.is_empty())
 }
 
 /// `auth.purge_interval`, in seconds; 0 for never.

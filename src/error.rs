@@ -80,6 +80,7 @@ catalogue! {
     SERVER_BUSY "53300" 503 "Too many passwords are being checked; try again in a moment";
     READ_ONLY "25006" 405 "This is not possible in a read-only transaction or on a standby";
     OUT_OF_MEMORY "53200" 503 "There is not enough memory to check a password";
+    MISCONFIGURED "F0000" 500 "The server is not set up to check passwords; its log says why";
 }
 
 /// An error on its way to the client.

@@ -87,3 +87,19 @@ fn where_the_library_is_preloaded_a_worker_does_it_in_every_database() {
     dba.run("select pg_reload_conf()");
     assert!(!cluster.log().contains("ERROR"), "{}", cluster.log());
 }
+
+/// `pg_ctl -m fast stop` gives up after a minute.
+#[test]
+fn a_shutdown_does_not_wait_for_it() {
+    let settings = [("fsync", "off"), ("shared_preload_libraries", "'pg_auth'"), ("auth.purge_interval", "1s")];
+    let cluster = Cluster::start("housekeeping_stopped", &settings);
+    let mut dba = cluster.connect("postgres", "postgres");
+    dba.run("create extension pg_auth cascade");
+    dba.run("begin; lock auth_private.failed_attempts");
+    let at_it =
+        "select count(*) from pg_stat_activity where backend_type = 'pg_auth housekeeping of a database' and wait_event_type = 'Lock'";
+    while cluster.connect("postgres", "postgres").one::<i64>(at_it) == 0 {
+        sleep(Duration::from_millis(20));
+    }
+    cluster.control("stop");
+}

@@ -36,6 +36,7 @@ mod messages;
 mod moving_in;
 mod password_reset;
 mod passwords;
+mod pepper;
 mod policies;
 mod races;
 mod readme;

@@ -1,6 +1,7 @@
 //! What the DBA of this server should change.
 
 use crate::backend::attempt_counters;
+use crate::backend::pepper;
 use crate::backend::raise::run;
 use crate::backend::settings::setting;
 use crate::caller;
@@ -203,6 +204,16 @@ fn settings() -> Vec<Finding> {
     if u64::from(cost.memory_kib) * u64::from(cost.iterations) < u64::from(LEAST_ARGON2.0 * LEAST_ARGON2.1) {
         let cost = format!("{} kB, {} passes", cost.memory_kib, cost.iterations);
         findings.extend(found("auth.argon2_memory", "high", cost, "OWASP: 19 MiB with 2 passes at least"));
+    }
+    if let Some(problem) = pepper::problem() {
+        findings.extend(found("auth.pepper_file", "high", problem, "until it is mended nobody can sign in with a password"));
+    } else if config::pepper_file().is_none() {
+        findings.extend(found(
+            "auth.pepper_file",
+            "low",
+            "not set: whoever has a backup can try passwords at leisure",
+            "auth.pepper_file = '/etc/postgresql/pepper', a line \"name key\" made with openssl rand -base64 32, chmod 600",
+        ));
     }
     findings
 }

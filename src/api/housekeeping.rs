@@ -36,8 +36,10 @@ pub extern "C-unwind" fn pg_auth_housekeeping(_argument: pg_sys::Datum) {
         if !workers::sleep(if interval > 0 { interval } else { WHILE_OFF }) {
             return;
         }
-        if config::purge_interval() > 0 {
-            workers::databases().into_iter().for_each(|database| workers::visit("pg_auth_housekeeping_here", database));
+        if config::purge_interval() > 0
+            && !workers::databases().into_iter().all(|database| workers::visit("pg_auth_housekeeping_here", database))
+        {
+            return;
         }
     }
 }

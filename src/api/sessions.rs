@@ -3,11 +3,11 @@
 use crate::backend::identity;
 use crate::backend::json::Json;
 use crate::backend::raise::{answer, could_not_serialize, run};
-use crate::caller::{self, Caller, Origin, Record, check_password, hash_password, is_same_password};
+use crate::caller::{self, Caller, Origin, Record, check_password, hash_password, is_outdated, is_same_password};
 use crate::config;
 use crate::deeds::{self, attributes, mail};
 use crate::domain::email::Email;
-use crate::domain::password::{self, Password};
+use crate::domain::password::Password;
 use crate::domain::{profile, token};
 use crate::error::{Code, Result, required};
 use crate::store::attempts::Subjects;
@@ -67,10 +67,10 @@ fn apply(applicant: &Applicant, password: &Password, record: Record, origin: &Or
     let unproven = holder.as_ref().filter(|holder| !holder.standing.email_verified);
     // Who signs up again with the same password is the same person; with another one, nobody can say whose address it is. Either
     // takes one hash.
-    let own = unproven.and_then(|holder| holder.hash.as_deref()).filter(|hash| !password::is_outdated(hash, config::password_cost()));
+    let own = unproven.and_then(|holder| holder.hash.as_deref());
     let (hash, is_same_person) = match own {
-        Some(hash) => (hash.to_owned(), is_same_password(password, hash)?),
-        None => (hash_password(password)?, false),
+        Some(hash) if !is_outdated(hash)? => (hash.to_owned(), is_same_password(password, hash)?),
+        _ => (hash_password(password)?, false),
     };
     let registered = users::register(applicant, &hash).ok_or(Code::USER_ALREADY_EXISTS)?;
     // As of now: somebody else may have signed up while we hashed.
@@ -234,7 +234,7 @@ fn refuse(record: Record, origin: &Origin) -> Value {
 
 /// Hashes the password anew where its hash was made with other parameters than today's.
 fn renew(standing: &Standing, hash: &str, password: &Password) -> Result<Option<String>> {
-    if standing.ban.is_some() || !password::is_outdated(hash, config::password_cost()) {
+    if standing.ban.is_some() || !is_outdated(hash)? {
         return Ok(None);
     }
     let new_hash = hash_password(password)?;

@@ -6,6 +6,7 @@ pub mod identity;
 pub mod ids;
 pub mod json;
 pub mod log_redaction;
+pub mod pepper;
 pub mod raise;
 pub mod request;
 pub mod roles;

@@ -88,8 +88,8 @@ pub fn sleep(seconds: i32) -> bool {
 }
 
 /// In a worker: runs another one with this entry in a database, and waits for its end; not for ever, or one database would keep all
-/// others waiting.
-pub fn visit(entry: &str, database: pg_sys::Oid) {
+/// others waiting. False when this worker is to end: it is told so once, and a fast shutdown waits for it.
+pub fn visit(entry: &str, database: pg_sys::Oid) -> bool {
     let worker = BackgroundWorkerBuilder::new("pg_auth housekeeping of a database")
         .set_library(LIBRARY)
         .set_function(entry)
@@ -100,11 +100,15 @@ pub fn visit(entry: &str, database: pg_sys::Oid) {
         .set_notify_pid(unsafe { pg_sys::MyProcPid })
         .load_dynamic();
     // Where no worker is free now, there is another time.
-    let Ok(worker) = worker else { return };
+    let Ok(worker) = worker else { return true };
     for _ in 0..LONGEST_VISIT.as_millis() / GLANCE.as_millis() {
-        if matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped)) || !BackgroundWorker::wait_latch(Some(GLANCE)) {
-            return;
+        if matches!(worker.pid(), Err(BackgroundWorkerStatus::Stopped)) {
+            return true;
+        }
+        if !BackgroundWorker::wait_latch(Some(GLANCE)) {
+            return false;
         }
     }
     let _ = worker.terminate().wait_for_shutdown();
+    true
 }

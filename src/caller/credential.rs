@@ -1,5 +1,6 @@
 //! Checking and making passwords: throttled, interruptible, in equal time.
 
+use crate::backend::pepper;
 use crate::backend::slots::Slot;
 use crate::config;
 use crate::domain::password::{self, Password};
@@ -7,11 +8,16 @@ use crate::error::{Code, Error, Result};
 use crate::store::attempts::{self, Subjects};
 
 /// Whether the password is the one under the hash; without a hash a decoy is checked, which costs the same. TOO_MANY_ATTEMPTS
-/// comes before any hashing, a failure is counted, a success clears the count.
+/// comes before any hashing, a failure is counted, a success clears the count; MISCONFIGURED comes before everything.
 pub fn check_password(subjects: &Subjects, password: &Password, hash: Option<&str>) -> Result<bool> {
+    let peppers = pepper::keys()?;
+    if let Some(id) = hash.and_then(|hash| password::missing_key(hash, &peppers)) {
+        // The client hears no more than of a wrong password: that there is an account would be told otherwise.
+        pgrx::log!("a password was hashed with the key \"{id}\", which auth.pepper_file does not have: it cannot match");
+    }
     begin(subjects)?;
     let decoy = password::decoy(config::password_cost());
-    let matches = in_turn(|| password.matches(hash.unwrap_or(&decoy))).inspect_err(|error| {
+    let matches = in_turn(|| password.matches(hash.unwrap_or(&decoy), &peppers)).inspect_err(|error| {
         if error.code == Code::SERVER_BUSY {
             attempts::not_made(subjects)
         }
@@ -38,12 +44,19 @@ fn begin(subjects: &Subjects) -> Result<()> {
 
 /// A new hash of the password.
 pub fn hash_password(password: &Password) -> Result<String> {
-    in_turn(|| password.hash(config::password_cost()))
+    let peppers = pepper::keys()?;
+    in_turn(|| password.hash(config::password_cost(), &peppers))
 }
 
 /// Whether the password is the one under a hash of ours, made at today's cost; in the time that a new hash takes.
 pub fn is_same_password(password: &Password, hash: &str) -> Result<bool> {
-    in_turn(|| password.is_under(hash))
+    let peppers = pepper::keys()?;
+    in_turn(|| password.is_under(hash, &peppers))
+}
+
+/// Whether a hash was made in another way than a new one would be today.
+pub fn is_outdated(hash: &str) -> Result<bool> {
+    Ok(password::is_outdated(hash, config::password_cost(), &*pepper::keys()?))
 }
 
 /// Hashes when it is our turn; SERVER_BUSY when that does not come in time.

@@ -6,6 +6,7 @@ pub mod attempt_counts;
 pub mod email;
 pub mod message;
 pub mod password;
+pub mod pepper;
 pub mod permission;
 pub mod profile;
 pub mod role_name;

@@ -1,9 +1,10 @@
 //! Passwords: which may be chosen (NIST SP 800-63B-4 3.1.1.2), and how they are kept (argon2id, RFC 9106).
 
-use super::stored_hash::StoredHash;
+use super::pepper::Peppers;
+use super::stored_hash::{StoredHash, keyed};
 use super::token::random_bytes;
 use crate::error::{Code, Error, Result};
-use argon2::{Algorithm, Argon2, CustomizedPasswordHasher, Params, PasswordHash, Version};
+use argon2::{CustomizedPasswordHasher, KeyId, Params, ParamsBuilder, PasswordHash, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use icu_normalizer::ComposingNormalizerBorrowed as Normalizer;
 
@@ -66,16 +67,16 @@ impl Password {
     }
 
     /// The PHC string under which the password is kept.
-    pub fn hash(&self, cost: Cost) -> Result<String> {
-        let params = Params::new(cost.memory_kib, cost.iterations, 1, None).map_err(|_| Code::OUT_OF_MEMORY)?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+    pub fn hash(&self, cost: Cost, peppers: &Peppers) -> Result<String> {
+        let params = params(cost, peppers)?;
+        let argon2 = keyed(peppers.current().map_or(&[], |pepper| &pepper.key), params.clone())?;
         CustomizedPasswordHasher::<PasswordHash>::hash_password_with_params(&argon2, self.normal.as_bytes(), &random_bytes::<16>(), params)
             .map(|hash| hash.to_string())
             .map_err(|_| Code::OUT_OF_MEMORY.into())
     }
 
     /// Whether this is the password under a stored hash. Takes what the hash says.
-    pub fn matches(&self, stored: &str) -> Result<bool> {
+    pub fn matches(&self, stored: &str, peppers: &Peppers) -> Result<bool> {
         let Some(hash) = StoredHash::parse(stored) else { return Ok(false) };
         let first = match hash {
             StoredHash::Argon2(_) => self.normal.clone(),
@@ -84,22 +85,40 @@ impl Password {
         };
         let mut spellings = vec![first, self.typed.clone()];
         spellings.dedup();
-        hash.matches(&spellings)
+        hash.matches(&spellings, peppers)
     }
 
     /// Whether this is the password under a hash of ours: one spelling, and so one hash, whatever the outcome.
-    pub fn is_under(&self, stored: &str) -> Result<bool> {
-        StoredHash::parse(stored).map_or(Ok(false), |hash| hash.matches(std::slice::from_ref(&self.normal)))
+    pub fn is_under(&self, stored: &str, peppers: &Peppers) -> Result<bool> {
+        StoredHash::parse(stored).map_or(Ok(false), |hash| hash.matches(std::slice::from_ref(&self.normal), peppers))
     }
 }
 
-/// True when a hash was made in another way or at another cost than a new one would be.
-pub fn is_outdated(stored: &str, cost: Cost) -> bool {
+/// What a new hash says about itself.
+fn params(cost: Cost, peppers: &Peppers) -> Result<Params> {
+    let mut params = ParamsBuilder::new();
+    params.m_cost(cost.memory_kib).t_cost(cost.iterations).p_cost(1);
+    if let Some(pepper) = peppers.current() {
+        params.keyid(KeyId::new(pepper.id.as_bytes()).map_err(|_| Code::MISCONFIGURED)?);
+    }
+    params.build().map_err(|_| Code::OUT_OF_MEMORY.into())
+}
+
+/// The name of the key that a hash was made with and that the server has no more: nothing can match it.
+pub fn missing_key(stored: &str, peppers: &Peppers) -> Option<String> {
+    let id = StoredHash::parse(stored)?.key_id()?;
+    peppers.find(&id).is_none().then(|| String::from_utf8_lossy(&id).into_owned())
+}
+
+/// True when a hash was made in another way, at another cost or with another key than a new one would be.
+pub fn is_outdated(stored: &str, cost: Cost, peppers: &Peppers) -> bool {
+    let key_id = peppers.current().map_or(&[][..], |pepper| pepper.id.as_bytes());
     let today = |hash: &PasswordHash| {
         hash.algorithm == argon2::ARGON2ID_IDENT
             && hash.version == Some(Version::V0x13.into())
-            && Params::try_from(hash)
-                .is_ok_and(|params| (params.m_cost(), params.t_cost(), params.p_cost()) == (cost.memory_kib, cost.iterations, 1))
+            && Params::try_from(hash).is_ok_and(|params| {
+                (params.m_cost(), params.t_cost(), params.p_cost(), params.keyid()) == (cost.memory_kib, cost.iterations, 1, key_id)
+            })
     };
     !PasswordHash::new(stored).is_ok_and(|hash| today(&hash))
 }
@@ -120,9 +139,13 @@ pub fn decoy(cost: Cost) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::LazyLock;
 
     const POLICY: Policy = Policy { min_length: 8, max_length: 128, blocklist: true };
     const CHEAP: Cost = Cost { memory_kib: 64, iterations: 1 };
+
+    /// Of a server that has no file of keys.
+    static NONE: LazyLock<Peppers> = LazyLock::new(Peppers::default);
 
     fn refusal(text: &str) -> Option<Code> {
         Password::chosen(text, &POLICY).err().map(|error| error.code)
@@ -151,20 +174,20 @@ mod tests {
 
     #[test]
     fn a_hash_matches_its_password_in_every_normal_form_and_no_other() {
-        let hash = Password::chosen("Ångström-1868", &POLICY).unwrap().hash(CHEAP).unwrap();
+        let hash = Password::chosen("Ångström-1868", &POLICY).unwrap().hash(CHEAP, &NONE).unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"));
-        let presented = |text: &str| Password::presented(text, &POLICY).unwrap().matches(&hash).unwrap();
+        let presented = |text: &str| Password::presented(text, &POLICY).unwrap().matches(&hash, &NONE).unwrap();
         assert!(presented("A\u{30A}ngstro\u{308}m-1868"));
         assert!(!presented("Angstrom-1868") && !presented(""));
-        assert!(!is_outdated(&hash, CHEAP));
-        assert!(is_outdated(&hash, Cost { iterations: 2, ..CHEAP }) && is_outdated("$2b$10$abc", CHEAP));
+        assert!(!is_outdated(&hash, CHEAP, &NONE));
+        assert!(is_outdated(&hash, Cost { iterations: 2, ..CHEAP }, &NONE) && is_outdated("$2b$10$abc", CHEAP, &NONE));
     }
 
     #[test]
     fn a_decoy_is_well_formed_of_equal_cost_and_matches_nothing() {
         let decoy = decoy(CHEAP);
-        assert!(!is_outdated(&decoy, CHEAP));
-        assert!(!Password::presented("", &POLICY).unwrap().matches(&decoy).unwrap());
+        assert!(!is_outdated(&decoy, CHEAP, &NONE));
+        assert!(!Password::presented("", &POLICY).unwrap().matches(&decoy, &NONE).unwrap());
     }
 
     #[test]
@@ -172,7 +195,25 @@ mod tests {
         let password = Password::presented("whatever", &POLICY).unwrap();
         for params in ["m=4294967295,t=1,p=1", "m=64,t=4294967295,p=1", "m=1024,t=1,p=100"] {
             let hostile = format!("$argon2id$v=19${params}$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-            assert!(!password.matches(&hostile).unwrap());
+            assert!(!password.matches(&hostile, &NONE).unwrap());
         }
+    }
+
+    #[test]
+    fn a_hash_needs_the_key_that_it_names() {
+        let [one, two] = ["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "////AwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="];
+        let keys = |text: &str| Peppers::parse(text).unwrap();
+        let (first, both, other) = (keys(&format!("a {one}")), keys(&format!("b {two}\na {one}")), keys(&format!("a {two}")));
+        let password = Password::chosen("a peppered one", &POLICY).unwrap();
+        let hash = password.hash(CHEAP, &first).unwrap();
+        assert!(
+            password.matches(&hash, &first).unwrap() && password.matches(&hash, &both).unwrap() && password.is_under(&hash, &both).unwrap()
+        );
+        assert!(!password.matches(&hash, &NONE).unwrap() && !password.matches(&hash, &other).unwrap(), "without the key, with another");
+        assert!(!is_outdated(&hash, CHEAP, &first) && is_outdated(&hash, CHEAP, &both) && is_outdated(&hash, CHEAP, &NONE));
+        assert_eq!((missing_key(&hash, &both), missing_key(&hash, &NONE)), (None, Some("a".to_owned())));
+        let unpeppered = password.hash(CHEAP, &NONE).unwrap();
+        assert!(password.matches(&unpeppered, &both).unwrap() && is_outdated(&unpeppered, CHEAP, &both));
+        assert!(crate::domain::stored_hash::imported(&hash).is_none(), "another server's key");
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! Whatever can be written so is a PHC string. Of the rest, bcrypt keeps its own form, and Firebase's is the one that Supabase made up.
 
+use super::pepper::Peppers;
 use crate::error::{Code, Result};
 use aes::cipher::{KeyIvInit, StreamCipher};
-use argon2::{Argon2, PasswordHash, PasswordVerifier, password_hash};
+use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordVerifier, Version, password_hash};
 use base64::{Engine, engine::general_purpose};
 use pbkdf2::Pbkdf2;
 use scrypt::scrypt;
@@ -70,12 +71,19 @@ impl StoredHash {
         }
     }
 
-    /// Whether one of these spellings of a password is the one under the hash. Takes what the hash says.
-    pub fn matches(&self, spellings: &[String]) -> Result<bool> {
+    /// The name of the server's key that the hash was made with.
+    pub fn key_id(&self) -> Option<Vec<u8>> {
+        let StoredHash::Argon2(hash) = self else { return None };
+        Params::try_from(hash).ok().map(|params| params.keyid().to_vec()).filter(|id| !id.is_empty())
+    }
+
+    /// Whether one of these spellings of a password is the one under the hash. Takes what the hash says, also where its key is missing.
+    pub fn matches(&self, spellings: &[String], peppers: &Peppers) -> Result<bool> {
+        let key = self.key_id().and_then(|id| peppers.find(&id)).map_or(&[][..], |pepper| &pepper.key);
         for spelling in spellings {
             let password = spelling.as_bytes();
             let same = match self {
-                StoredHash::Argon2(hash) => verified(Argon2::default().verify_password(password, hash))?,
+                StoredHash::Argon2(hash) => verified(keyed(key, Params::default())?.verify_password(password, hash))?,
                 StoredHash::Pbkdf2(hash) => verified(Pbkdf2::default().verify_password(password, hash))?,
                 StoredHash::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),
                 StoredHash::Scrypt(scrypt) => scrypt.matches(password)?,
@@ -89,10 +97,16 @@ impl StoredHash {
     }
 }
 
+/// Today's argon2id with a key of the server; an empty one is none.
+pub fn keyed(key: &[u8], params: Params) -> Result<Argon2<'_>> {
+    Argon2::new_with_secret(key, Algorithm::Argon2id, Version::V0x13, params).map_err(|_| Code::OUT_OF_MEMORY.into())
+}
+
 /// What to store of a hash that another system made; none when it is of no known kind or asks for too much.
 pub fn imported(text: &str) -> Option<String> {
     let stored = translated(text)?;
-    StoredHash::parse(&stored).map(|_| stored)
+    // One that was made with some server's key would never match here.
+    StoredHash::parse(&stored).filter(|hash| hash.key_id().is_none()).map(|_| stored)
 }
 
 fn translated(text: &str) -> Option<String> {
@@ -149,13 +163,13 @@ fn phc(hash: PasswordHash) -> Option<StoredHash> {
     hash.salt.as_ref().zip(hash.hash.as_ref())?;
     match hash.algorithm.as_str() {
         "argon2i" | "argon2d" | "argon2id" => {
-            let params = argon2::Params::try_from(&hash).ok()?;
+            let params = Params::try_from(&hash).ok()?;
             let (memory, passes) = (u64::from(params.m_cost()), u64::from(params.t_cost()));
             let bearable = memory <= MAX_MEMORY >> 10
                 && params.t_cost() <= MAX_PASSES
                 && params.p_cost() <= MAX_LANES
                 && memory * passes <= MAX_ARGON2_WORK;
-            let known = hash.version.is_none_or(|version| argon2::Version::try_from(version).is_ok());
+            let known = hash.version.is_none_or(|version| Version::try_from(version).is_ok());
             (bearable && known).then_some(StoredHash::Argon2(hash))
         }
         "pbkdf2-sha256" | "pbkdf2-sha512" => {
@@ -261,7 +275,7 @@ mod tests {
     fn matches(hash: &str, password: &str) -> bool {
         let stored = imported(hash).unwrap_or_else(|| panic!("not read: {hash}"));
         assert!(stored.starts_with('$'));
-        Password::presented(password, &POLICY).unwrap().matches(&stored).unwrap()
+        Password::presented(password, &POLICY).unwrap().matches(&stored, &Peppers::default()).unwrap()
     }
 
     /// Made by the projects' own libraries: Django 5.2, passlib 1.7, argon2-cffi 25.1, bcrypt 5.0 for Python; Lucia's by its version 2.7;
