@@ -39,7 +39,7 @@ $(SCRIPT): $(SQL) Makefile
 install: all
 	install -d '$(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)' '$(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension'
 	install -m 755 $(LIBRARY) '$(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)/pg_auth.so'
-	install -m 644 pg_auth.control $(SCRIPT) '$(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension/'
+	install -m 644 pg_auth.control $(SCRIPT) $(wildcard sql/upgrades/*.sql) '$(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension/'
 
 run:
 	@$(DEV) && setup && private_server && cargo run --locked --quiet --package pgrx-tests --bin tour

@@ -86,6 +86,8 @@ private_server() {
     # Built against the system's headers, so that the copy's path does not make it all be built again.
     make --no-print-directory -s all PG_CONFIG="$system_config" || fail 'the extension could not be built'
     make --no-print-directory -s install PG_CONFIG="$PG_CONFIG" LIBRARY_IS_BUILT=1 >/dev/null || fail 'the extension could not be installed into the private server'
+    # As somebody has it who installed them and has not updated yet.
+    cp tests/releases/*.sql "$("$PG_CONFIG" --sharedir)/extension/"
 }
 
 # Python with the clients and linters that the tests use, and an SMTP server.

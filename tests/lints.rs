@@ -291,18 +291,25 @@ fn pgspot(name: &str, text: &str) {
 }
 
 #[test]
-fn pgspot_finds_nothing_in_the_installation() {
-    let script = repository().join(format!("target/pg{}", std::env::var("PG_MAJOR").expect("PG_MAJOR"))).join("pg_auth--0.1.0.sql");
-    let text = fs::read_to_string(script).expect("the installation script");
-    pgspot(
-        "installation",
-        &text
-            .lines()
-            .filter(|line| !line.starts_with("\\echo"))
-            .collect::<Vec<_>>()
-            .join("\n")
-            .replace("MODULE_PATHNAME", "$libdir/pg_auth"),
-    );
+fn pgspot_finds_nothing_in_the_installation_and_the_upgrades() {
+    let installation = repository().join(format!("target/pg{}", std::env::var("PG_MAJOR").expect("PG_MAJOR"))).join(concat!(
+        "pg_auth--",
+        env!("CARGO_PKG_VERSION"),
+        ".sql"
+    ));
+    let upgrades = fs::read_dir(repository().join("sql/upgrades")).expect("sql/upgrades").map(|entry| entry.expect("an entry").path());
+    for script in upgrades.chain([installation]) {
+        let text = fs::read_to_string(&script).expect("a script");
+        pgspot(
+            script.file_stem().and_then(|stem| stem.to_str()).expect("a name"),
+            &text
+                .lines()
+                .filter(|line| !line.starts_with("\\echo"))
+                .collect::<Vec<_>>()
+                .join("\n")
+                .replace("MODULE_PATHNAME", "$libdir/pg_auth"),
+        );
+    }
 }
 
 #[test]

@@ -44,6 +44,7 @@ mod role_passwords;
 mod sign_in;
 mod strangers;
 mod throttle;
+mod upgrade;
 mod user_roles;
 mod users;
 mod verify_install;
