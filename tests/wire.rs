@@ -7,6 +7,8 @@ mod domain;
 #[path = "../src/error.rs"]
 #[allow(dead_code)]
 mod error;
+#[path = "fuzz/src/properties.rs"]
+mod properties;
 
 mod account_races;
 mod accounts;
@@ -34,6 +36,7 @@ mod lucia;
 mod mailer;
 mod messages;
 mod moving_in;
+mod parsers;
 mod password_reset;
 mod passwords;
 mod pepper;
