@@ -3,6 +3,8 @@
 # make run        set everything up, start a private cluster, show the main job, say how to connect
 # make test       set everything up, run all tests
 # make api        the same cluster with PostgREST in front of it, and curl lines that work
+# make soak       the long forms of the tests that chance decides, and libFuzzer; writes docs/soak.md (hours: SOAK_SECONDS=600 for each parser)
+# make standards  runs the tests that docs/standards.md names, and says there which pass
 # make bench      the figures of README
 # make stop       stop the private cluster of make run
 
@@ -23,7 +25,7 @@ SQL = sql/path.sql sql/requirements.sql sql/schemas.sql sql/functions/identity.s
 
 DEV = . pgrx-tests/dev.sh
 
-.PHONY: all library install run api test bench stop clean
+.PHONY: all library install run api test soak standards bench stop clean
 all: library $(SCRIPT)
 
 library:
@@ -49,6 +51,12 @@ api:
 
 test:
 	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && cargo test --locked --package pgrx-tests
+
+soak:
+	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && fuzz_tools && soak
+
+standards:
+	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && cargo run --locked --quiet --package pgrx-tests --bin standards
 
 bench:
 	@$(DEV) && setup && private_server && gateway_tools && cargo bench --locked --quiet --package pgrx-tests

@@ -146,3 +146,32 @@ from_npm() {
     (cd "$directory" && PATH="$venv/bin:$PATH" npm install --silent --no-save --no-package-lock --ignore-scripts --no-fund --no-audit "$@" >/dev/null) \
         || fail "npm could not install $what: is the npm registry reachable?"
 }
+
+fuzz_tools() {
+    packages g++
+    if ! cargo fuzz --version >/dev/null 2>&1; then
+        say 'installing cargo-fuzz with cargo'
+        cargo install --quiet --locked cargo-fuzz@0.13.2 || fail 'cargo could not install cargo-fuzz: is crates.io reachable?'
+    fi
+}
+
+# Every test, with what chance decides in its long form, and one at a time: some of them measure. Then libFuzzer on each parser.
+soak() {
+    figures=$(pwd)/target/soak
+    rm -f "$figures"
+    PG_AUTH_SOAK=$figures cargo test --locked --package pgrx-tests -- --include-ignored --test-threads=1 || fail 'the long tests did not pass'
+    for target in $(sed -n 's/^name = "\(.*\)"$/\1/p' tests/fuzz/Cargo.toml | tail -n +2); do
+        say "fuzzing the parser of $target"
+        mkdir -p "target/fuzz/$target"
+        # The sanitizer's flags are unstable ones; the compiler is the one that builds everything else.
+        RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz "$target" "target/fuzz/$target" -- -max_total_time="${SOAK_SECONDS:-60}" -max_len=4096 2>"$figures.log" \
+            || { tail -n 30 "$figures.log" >&2; fail "the parser of $target has a fault; the input is above"; }
+        sed -n "s/^Done \([0-9]*\) runs in \([0-9]*\) second.*/| libFuzzer on the parser of $target | \1 inputs in \2 s, no fault |/p" "$figures.log" >> "$figures"
+    done
+    {
+        printf '# What a long run found\n\nWritten by `make soak` on %s cores of %s, %s, %s.\n\n| what | figure |\n| --- | --- |\n' "$(nproc)" \
+            "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" "$(. /etc/os-release; echo "$PRETTY_NAME")" "$("$PG_CONFIG" --version)"
+        cat "$figures"
+    } > docs/soak.md
+    say 'docs/soak.md is written'
+}

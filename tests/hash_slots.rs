@@ -14,6 +14,8 @@ fn started() -> Cluster {
     let settings = [
         ("fsync", "off"),
         ("auth.hash_slots", "1"),
+        // A busy machine takes its time.
+        ("auth.hash_wait", "'2min'"),
         ("auth.argon2_memory", "'8MB'"),
         ("auth.argon2_iterations", "1"),
         ("restart_after_crash", "on"),
