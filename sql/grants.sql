@@ -109,7 +109,8 @@ grant execute on function auth_private.resolve_identity, auth_private.holds_any,
 
 -- Tables, under row-level security; no column of theirs is secret, and nobody but pg_auth writes.
 grant select on auth.users, auth.accounts, auth.sessions, auth.user_roles, auth.bans, auth.roles, auth.role_permissions, auth.audit_log to authenticated;
-grant references (id) on auth.users to authenticated;
+-- No REFERENCES: PostgreSQL checks a foreign key as the owner of the table that it refers to, and with it a cast to uuid that whoever
+-- made the key has written. A superuser adds such keys, or gives the privilege to a role that is trusted with everything here.
 
 -- auth.postgrest_config is for a gateway's login role, which the application grants it to.
 

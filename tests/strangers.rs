@@ -9,6 +9,7 @@ fn arranged() -> (Database, Actor, Uuid) {
     let mallory = db.user("Mallory");
     db.dba().run(&format!(
         "create schema shop authorization app;
+         grant references (id) on auth.users to app;
          set role app;
          create table shop.log (found text);
          create function shop.attempt(target uuid) returns void language plpgsql as $$
@@ -60,6 +61,38 @@ fn nothing_happened(db: &Database, mallory: Uuid) {
     ));
     assert_eq!(dba.one::<i64>("select count(*) from pg_policy where polname = 'own'"), 0);
     assert_eq!(dba.one::<i64>("select count(*) from pg_class where relnamespace = 'auth'::regnamespace and relname = 'own'"), 0);
+}
+
+/// PostgreSQL checks a foreign key as the owner of the table that it refers to, and casts what it checks with whatever cast there is.
+#[test]
+fn nobody_makes_a_foreign_key_to_users_but_who_is_trusted_with_everything() {
+    let (db, ..) = arranged();
+    let mut dba = db.dba();
+    dba.run("revoke references (id) on auth.users from app");
+    let mut app = db.app();
+    app.run(
+        "create type shop.evil as enum ('a');
+         create function shop.to_uuid(shop.evil) returns uuid language plpgsql as $$
+         begin insert into shop.log values (current_user); return (select id from auth.users limit 1); end $$;
+         create cast (shop.evil as uuid) with function shop.to_uuid(shop.evil) as implicit;
+         create table shop.bait (id shop.evil, named uuid); insert into shop.bait values ('a', null)",
+    );
+    for statement in [
+        "create table shop.t (id shop.evil references auth.users)",
+        "create table shop.t (id uuid references auth.users)",
+        "alter table shop.bait add foreign key (id) references auth.users",
+        "alter table shop.bait add foreign key (id) references auth.users not valid",
+    ] {
+        app.is_refused(statement, "42501", "permission denied for table users");
+    }
+    // A key that a superuser has made lets them in no more.
+    dba.run("alter table shop.bait add foreign key (named) references auth.users");
+    app.is_refused("alter table shop.bait alter named type shop.evil using 'a'::shop.evil", "42501", "permission denied for table users");
+    assert_eq!(dba.one::<i64>("select count(*) from shop.log"), 0);
+    // What the privilege is worth.
+    dba.run("grant references (id) on auth.users to app");
+    app.run("alter table shop.bait add foreign key (id) references auth.users");
+    assert_eq!(dba.column::<String>("select distinct found from shop.log"), ["auth_owner"]);
 }
 
 #[test]
