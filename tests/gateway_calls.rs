@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 /// Who calls.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Who {
+pub enum Who {
     Nobody,
     /// A user, who is also the target.
     Self_,
@@ -19,12 +19,12 @@ enum Who {
 use Who::*;
 
 /// `{t}` is the target's id, `{s}` the id of their session, `{k}` its token, `{m}` their address, `{n}` a number of the row's own.
-struct Row {
-    function: &'static str,
-    allowed: (Who, &'static str),
+pub struct Row {
+    pub function: &'static str,
+    pub allowed: (Who, &'static str),
     /// What is true in the database afterwards, and not before.
     effect: &'static str,
-    refused: (Who, &'static str, u16, &'static str),
+    pub refused: (Who, &'static str, u16, &'static str),
 }
 
 const fn row(
@@ -44,7 +44,7 @@ const fn denied(arguments: &'static str) -> (Who, &'static str, u16, &'static st
     (Other, arguments, 403, "PERMISSION_DENIED")
 }
 
-const ROWS: &[Row] = &[
+pub const ROWS: &[Row] = &[
     row(
         "sign_up",
         (Nobody, r#"{"email": "new{n}@example.org", "password": "a fine password", "attributes": {"plan": "free"}}"#),

@@ -101,12 +101,41 @@ pub fn command(sql: &str) {
 }
 
 fn within_connection<T>(body: impl FnOnce() -> T) -> T {
-    // SAFETY: an error in between is a panic that ends in an ERROR, at which the server closes the connection itself.
+    // SAFETY: an error in between is a panic that ends in an ERROR, at which the server closes the connection and sets back the settings itself.
     unsafe {
+        let settings = pin_settings();
         pg_sys::SPI_connect();
         let result = body();
         pg_sys::SPI_finish();
+        if let Some(settings) = settings {
+            pg_sys::AtEOXact_GUC(true, settings);
+        }
         result
+    }
+}
+
+/// What a caller has set must not change what our statements do: without "row_security" each of them would be an error, and with
+/// "quote_all_identifiers" names would be others.
+unsafe fn pin_settings() -> Option<i32> {
+    // SAFETY: reads of the backend's own state, and settings of which both can be set by anybody at any time.
+    unsafe {
+        if pg_sys::row_security && !pg_sys::quote_all_identifiers {
+            return None;
+        }
+        let level = pg_sys::NewGUCNestLevel();
+        for (name, value) in [(c"row_security", c"on"), (c"quote_all_identifiers", c"off")] {
+            pg_sys::set_config_option(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                pg_sys::PGERROR as i32,
+                false,
+            );
+        }
+        Some(level)
     }
 }
 
