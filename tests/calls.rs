@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub struct Signature {
     /// Each argument's name, and its type as `pg_catalog.…`.
     pub arguments: Vec<(String, String)>,
+    /// How many of them have no default.
+    pub required: usize,
     pub returns_set: bool,
 }
 
@@ -16,7 +18,8 @@ pub struct Signature {
 pub fn signatures(dba: &mut Actor) -> BTreeMap<String, Signature> {
     let rows = dba.client.query(
         "select p.proname::text, p.proretset, coalesce(p.proargnames[:p.pronargs], '{}')::text[],
-                array(select 'pg_catalog.' || t.typname from unnest(p.proargtypes::oid[]) with ordinality a (type, n) join pg_type t on t.oid = a.type order by n)
+                array(select 'pg_catalog.' || t.typname from unnest(p.proargtypes::oid[]) with ordinality a (type, n) join pg_type t on t.oid = a.type order by n),
+                (p.pronargs - p.pronargdefaults)::int
            from pg_proc p where p.pronamespace = 'auth'::regnamespace",
         &[],
     );
@@ -24,7 +27,14 @@ pub fn signatures(dba: &mut Actor) -> BTreeMap<String, Signature> {
         .iter()
         .map(|row| {
             let (names, types): (Vec<String>, Vec<String>) = (row.get(2), row.get(3));
-            (row.get(0), Signature { arguments: names.into_iter().zip(types).collect(), returns_set: row.get(1) })
+            (
+                row.get(0),
+                Signature {
+                    arguments: names.into_iter().zip(types).collect(),
+                    required: row.get::<_, i32>(4) as usize,
+                    returns_set: row.get(1),
+                },
+            )
         })
         .collect()
 }
