@@ -8,6 +8,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// A running cluster. It is stopped when dropped.
 pub struct Cluster {
@@ -18,7 +19,8 @@ pub struct Cluster {
 
 /// The roles that we make ourselves come in through the socket, to which the directory gives nobody else a way; every other one, and
 /// every connection over TCP, needs its password.
-const ACCESS: &str = "local all postgres,app,service,plain,authenticator,mailer trust
+const ACCESS: &str = "local replication postgres trust
+local all postgres,app,service,plain,authenticator,mailer trust
 local all all scram-sha-256
 host all all 127.0.0.1/32 scram-sha-256
 ";
@@ -79,6 +81,34 @@ pub fn succeed(command: &mut Command) -> Output {
 impl Cluster {
     /// Makes a cluster anew under the development directory and starts it. What an earlier one of that name left is removed.
     pub fn start(name: &str, settings: &[(&str, &str)]) -> Self {
+        let cluster = Self::in_new_directory(name);
+        succeed(
+            server_command("initdb")
+                .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
+                .arg(cluster.data()),
+        );
+        cluster.configure(settings);
+        fs::write(cluster.data().join("pg_hba.conf"), ACCESS).expect("pg_hba.conf");
+        cluster.control("start");
+        cluster
+    }
+
+    /// A hot standby of this cluster: a copy of it as it is now, which follows it. With its settings but for these.
+    pub fn standby(&self, name: &str, settings: &[(&str, &str)]) -> Self {
+        let standby = Self::in_new_directory(name);
+        succeed(
+            server_command("pg_basebackup")
+                .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--username=postgres", "-h"])
+                .arg(self.socket())
+                .args(["-p", &self.port.to_string(), "-D"])
+                .arg(standby.data()),
+        );
+        standby.configure(settings);
+        standby.control("start");
+        standby
+    }
+
+    fn in_new_directory(name: &str) -> Self {
         let directory = development_directory().join("clusters").join(name);
         let cluster = Cluster { port: free_port(), directory };
         cluster.remove();
@@ -87,26 +117,57 @@ impl Cluster {
             chown(&cluster.directory, Some(uid), Some(gid)).expect("the directory's owner");
         }
         fs::set_permissions(&cluster.directory, fs::Permissions::from_mode(0o700)).expect("the directory's mode");
-        let data = cluster.data();
-        succeed(
-            server_command("initdb")
-                .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
-                .arg(&data),
-        );
+        cluster
+    }
+
+    /// Appends to postgresql.conf: of two lines about one setting the last counts.
+    fn configure(&self, settings: &[(&str, &str)]) {
         let defaults = [
-            ("port", cluster.port.to_string()),
-            ("unix_socket_directories", format!("'{}'", cluster.directory.display())),
+            ("port", self.port.to_string()),
+            ("unix_socket_directories", format!("'{}'", self.directory.display())),
             ("listen_addresses", "''".to_owned()),
             ("logging_collector", "off".to_owned()),
         ];
         let lines = defaults.into_iter().chain(settings.iter().map(|(name, value)| (*name, (*value).to_owned())));
         let text: String = lines.map(|(name, value)| format!("{name} = {value}\n")).collect();
-        let mut conf = fs::read_to_string(data.join("postgresql.conf")).expect("postgresql.conf");
+        let path = self.data().join("postgresql.conf");
+        let mut conf = fs::read_to_string(&path).expect("postgresql.conf");
         conf.push_str(&text);
-        fs::write(data.join("postgresql.conf"), conf).expect("postgresql.conf");
-        fs::write(data.join("pg_hba.conf"), ACCESS).expect("pg_hba.conf");
-        cluster.control("start");
-        cluster
+        fs::write(path, conf).expect("postgresql.conf");
+    }
+
+    /// The process id of the postmaster.
+    pub fn postmaster(&self) -> i32 {
+        let file = fs::read_to_string(self.data().join("postmaster.pid")).expect("postmaster.pid");
+        file.lines().next().and_then(|line| line.parse().ok()).expect("a process id")
+    }
+
+    /// `pg_ctl stop -m immediate`: no checkpoint, every process at once.
+    pub fn crash(&self) {
+        succeed(server_command("pg_ctl").args(["-w", "-s", "-m", "immediate", "stop", "-D"]).arg(self.data()));
+    }
+
+    /// Comes back with a connection as soon as the server is there and stays: after a crash it ends everybody who still gets in.
+    pub fn recovered(&self, role: &str, database: &str) -> Actor {
+        let began = Instant::now();
+        loop {
+            if let Ok(mut actor) = self.try_connect(role, database)
+                && actor.client.simple_query("select pg_sleep(0.1)").is_ok()
+            {
+                return actor;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "it does not come back");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Starts a server whose postmaster was killed, as soon as the last of its processes has gone.
+    pub fn start_again(&self) {
+        let began = Instant::now();
+        while !self.pg_ctl("start").output().is_ok_and(|output| output.status.success()) {
+            assert!(began.elapsed() < Duration::from_secs(60), "it does not start again");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Somebody on a connection of their own, as this login role.
@@ -136,16 +197,14 @@ impl Cluster {
 
     /// `pg_ctl` with an action, such as "restart".
     pub fn control(&self, action: &str) {
-        succeed(
-            server_command("pg_ctl")
-                .args(["-w", "-s", "-m", "fast", "-l"])
-                .arg(self.directory.join("log"))
-                .arg("-D")
-                .arg(self.data())
-                .arg(action)
-                .stdout(Stdio::null())
-                .stderr(Stdio::null()),
-        );
+        succeed(&mut self.pg_ctl(action));
+    }
+
+    fn pg_ctl(&self, action: &str) -> Command {
+        let mut command = server_command("pg_ctl");
+        command.args(["-w", "-s", "-m", "fast", "-l"]).arg(self.directory.join("log"));
+        command.arg("-D").arg(self.data()).arg(action).stdout(Stdio::null()).stderr(Stdio::null());
+        command
     }
 
     /// A client program of the server, as a role in a database.
