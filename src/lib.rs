@@ -29,6 +29,7 @@ pgrx::pg_module_magic!();
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     backend::harden();
+    backend::memory::define();
     config::define();
     backend::attempt_counters::define();
     backend::log_redaction::define();

@@ -14,6 +14,12 @@ use std::ffi::{CStr, CString};
 /// Deepest nesting that is read. Reading recurses, and a stack that overflows takes the whole cluster down.
 const MAX_DEPTH: usize = 500;
 
+/// Most that is read. What anything here stores is smaller, and parsing takes thirty times the memory.
+const MAX_LENGTH: usize = 1_000_000;
+
+/// Largest jsonb that is looked at: what is shorter than that as text takes less.
+const MAX_OCTETS: usize = 8_000_000;
+
 /// A jsonb.
 #[derive(Debug)]
 pub struct Json(pub Value);
@@ -75,7 +81,7 @@ fn depth(text: &str) -> usize {
 
 fn read(text: &str) -> Option<Value> {
     // With serde's arbitrary precision an object of this key is a number: data would change in silence.
-    if depth(text) > MAX_DEPTH || text.contains("$serde_json::private::") {
+    if text.len() > MAX_LENGTH || depth(text) > MAX_DEPTH || text.contains("$serde_json::private::") {
         return None;
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -90,6 +96,9 @@ impl FromDatum for Json {
         }
         // SAFETY: the caller's promise: a jsonb. Its text is a C string in the server's memory.
         let value = unsafe {
+            if pg_sys::toast_raw_datum_size(datum) > MAX_OCTETS {
+                raise(invalid("jsonb"));
+            }
             let detoasted = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
             let text = direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(detoasted.into())])?;
             let value = text.to_str().ok().and_then(read);

@@ -7,6 +7,7 @@ pub mod ids;
 pub mod json;
 pub mod log_redaction;
 pub mod pepper;
+pub mod memory;
 pub mod raise;
 pub mod request;
 pub mod roles;

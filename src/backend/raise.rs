@@ -60,6 +60,19 @@ pub fn could_not_serialize() -> ! {
     pgrx::ereport!(ERROR, pgrx::PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, "could not serialize access due to concurrent update");
 }
 
+/// Ends the connection, in order. Allocates nothing.
+pub fn out_of_memory() -> ! {
+    // SAFETY: nothing comes back from a FATAL, so nothing on the stack is jumped over: the process exits.
+    unsafe {
+        if errstart(pg_sys::FATAL as c_int, std::ptr::null()) {
+            errcode(sqlstate("53200"));
+            errmsg_internal(c"out of memory".as_ptr());
+            errfinish(c"pg_auth".as_ptr(), 0, c"pg_auth".as_ptr());
+        }
+    }
+    unreachable!("a FATAL does not return")
+}
+
 fn render(error: &Error) -> (c_int, String, String) {
     let entry = error.code.entry();
     if request::current().is_none() {

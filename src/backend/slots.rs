@@ -4,6 +4,7 @@
 //! A slot is a lock of the server's own lock manager, of the kind of advisory locks but in no database, where no statement can name it:
 //! nobody can take one from outside, no preloading is needed, and the server itself lets go of it when a transaction or a process ends.
 
+use super::memory;
 use pgrx::{PgSqlErrorCode, PgTryBuilder, pg_sys};
 use std::time::{Duration, Instant};
 
@@ -23,9 +24,11 @@ impl Slot {
     pub fn take(slots: u32, wait: i32) -> Option<Self> {
         let began = Instant::now();
         let wait_for = Duration::from_millis(wait.unsigned_abs().into());
-        let _first_in_line = acquire(LINE, true).or_else(|| if wait > 0 { stand_in_line(wait) } else { None })?;
+        let first_in_line = acquire(LINE, true).or_else(|| if wait > 0 { stand_in_line(wait) } else { None })?;
         loop {
             if let Some(slot) = (0..slots).find_map(|number| acquire(number, true)) {
+                drop(first_in_line);
+                memory::is_asked_for(true);
                 return Some(slot);
             }
             if began.elapsed() >= wait_for {
@@ -60,6 +63,7 @@ fn acquire(number: u32, at_once: bool) -> Option<Slot> {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        memory::is_asked_for(false);
         // SAFETY: it is held: nothing of the server ran since that could have ended the transaction.
         unsafe { pg_sys::LockRelease(&self.0, pg_sys::ExclusiveLock as i32, false) };
     }
