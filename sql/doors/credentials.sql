@@ -193,12 +193,14 @@ begin
     -- After max_attempts failures in the window: 30 s, doubling with each further one, never longer than the window.
     select pg_catalog.max(
                least(30 operator(pg_catalog.*) pg_catalog.power(2::numeric, least(f.failures operator(pg_catalog.-) max_attempts, 30)::numeric), window_seconds::numeric)
-               operator(pg_catalog.-) extract(epoch from moment operator(pg_catalog.-) f.latest))
+               operator(pg_catalog.-) greatest(0, extract(epoch from moment operator(pg_catalog.-) f.latest)))
       into seconds
       from (select pg_catalog.count(*) as failures, pg_catalog.max(a.failed_at) as latest
               from auth_private.failed_attempts a
              where a.subject operator(pg_catalog.=) any (subjects)
                and a.failed_at operator(pg_catalog.>) (moment operator(pg_catalog.-) pg_catalog.make_interval(secs => window_seconds))
+               -- What lies further in the future is from before the clock was set back.
+               and a.failed_at operator(pg_catalog.<) (moment operator(pg_catalog.+) pg_catalog.make_interval(secs => window_seconds))
              group by a.subject) f
      where f.failures operator(pg_catalog.>=) max_attempts;
     return greatest(0, pg_catalog.ceil(seconds))::integer;

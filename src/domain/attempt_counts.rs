@@ -70,7 +70,8 @@ impl Counts {
         }
         let doublings = (entry.attempts - most).min(30);
         let pause = (FIRST_PAUSE << doublings).min(window) * MICROS;
-        let left = pause - (now - entry.latest);
+        // A clock that was set back makes no pause longer.
+        let left = pause - (now - entry.latest).max(0);
         (left.max(0) + MICROS - 1) / MICROS
     }
 
@@ -103,7 +104,7 @@ impl Counts {
 
 impl Entry {
     fn is_current(&self, window: i64, now: i64) -> bool {
-        // A clock that was set back does not make a pause longer than the window.
+        // What lies further in the future than the window is from before the clock was set back.
         self.attempts > 0 && (now - self.latest).abs() <= window * MICROS
     }
 }
@@ -192,5 +193,9 @@ mod tests {
             counts.charge(&[key(1)], 10, 900, 100_000 * SECOND).unwrap();
         }
         assert_eq!(counts.charge(&[key(1)], 10, 900, SECOND), Ok(()), "a day back");
+        for _ in 0..9 {
+            counts.charge(&[key(1)], 10, 900, SECOND).unwrap();
+        }
+        assert_eq!(counts.charge(&[key(1)], 10, 900, -800 * SECOND), Err(30), "not longer than the pause");
     }
 }
