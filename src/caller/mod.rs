@@ -119,7 +119,8 @@ impl Person {
 
     /// SESSION_NOT_FRESH when the last proof of the password is too long ago.
     pub fn must_be_fresh(&self) -> Result<()> {
-        let age = (state::clock() - self.session.authenticated_at) / 1_000_000;
+        // What lies far in the future is from before the clock was set back.
+        let age = (state::clock() - self.session.authenticated_at).abs() / 1_000_000;
         if age < crate::config::session_fresh_age().into() { Ok(()) } else { Err(Code::SESSION_NOT_FRESH.into()) }
     }
 }

@@ -32,7 +32,8 @@ fn live_session(row: &Row) -> LiveSession {
     }
 }
 
-/// The live session with this id. The clock, the key's epoch and the user's decide together.
+/// The live session with this id. The clock, the key's epoch and the user's decide together; and the user must be there: where triggers
+/// are switched off, foreign keys promise nothing.
 pub fn session_by_id(mode: Mode, session: Uuid) -> Option<LiveSession> {
     first(
         mode,
@@ -42,7 +43,8 @@ pub fn session_by_id(mode: Mode, session: Uuid) -> Option<LiveSession> {
           where s.id operator(pg_catalog.=) $1
             and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()
             and k.epoch operator(pg_catalog.=) coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e
-                                                         where e.user_id operator(pg_catalog.=) s.user_id), 0)",
+                                                         where e.user_id operator(pg_catalog.=) s.user_id), 0)
+            and exists (select from auth.users u where u.id operator(pg_catalog.=) s.user_id)",
         &[session.into()],
         live_session,
     )
@@ -58,7 +60,8 @@ pub fn session_by_token(mode: Mode, token_hash: [u8; 32]) -> Option<LiveSession>
           where k.token_hash operator(pg_catalog.=) $1
             and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()
             and k.epoch operator(pg_catalog.=) coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e
-                                                         where e.user_id operator(pg_catalog.=) s.user_id), 0)",
+                                                         where e.user_id operator(pg_catalog.=) s.user_id), 0)
+            and exists (select from auth.users u where u.id operator(pg_catalog.=) s.user_id)",
         &[token_hash.to_vec().into()],
         live_session,
     )
