@@ -151,8 +151,8 @@ fn server() -> Vec<Finding> {
     findings.extend(listed(
         "publication",
         "high",
-        deployment::publications_of_everything(),
-        "hashes go to every subscriber: create publication … for table …, for your own tables",
+        deployment::publications_of_secrets(),
+        "hashes and signing keys go to every subscriber: alter publication … drop table …, drop tables in schema auth_private; create one of everything anew, for tables",
     ));
     findings
 }

@@ -47,9 +47,19 @@ pub fn open_schemas() -> Vec<String> {
     )
 }
 
-/// Publications that carry our tables, hashes and all.
-pub fn publications_of_everything() -> Vec<String> {
-    names("select p.pubname::pg_catalog.text from pg_catalog.pg_publication p where p.puballtables", &[])
+/// Publications that carry a table of ours that holds secrets, whether of all tables, of our schema or of that table.
+pub fn publications_of_secrets() -> Vec<String> {
+    names(
+        "select distinct p.pubname::pg_catalog.text
+           from pg_catalog.pg_publication p
+          where p.puballtables
+             or exists (select from pg_catalog.pg_publication_rel r join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) r.prrelid
+                          join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace
+                         where r.prpubid operator(pg_catalog.=) p.oid and n.nspname operator(pg_catalog.=) 'auth_private')
+             or exists (select from pg_catalog.pg_publication_namespace s join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) s.pnnspid
+                         where s.pnpubid operator(pg_catalog.=) p.oid and n.nspname operator(pg_catalog.=) 'auth_private')",
+        &[],
+    )
 }
 
 /// How many mails have waited for a quarter of an hour.
