@@ -7,7 +7,7 @@ mod postgrest;
 mod soak;
 
 pub use actor::{Actor, Refusal};
-pub use cluster::{Cluster, development_directory, free_port, program, succeed};
+pub use cluster::{Cluster, development_directory, free_port, program, succeed, unprivileged_command};
 pub use database::{Database, Mail, PASSWORD, address};
 pub use postgrest::{PostgRest, Reply, allow_gateway};
 pub use soak::{figure, rounds};
