@@ -52,6 +52,11 @@ fn each_mistake_is_found_and_a_good_server_has_none() {
         ("alter role authenticator inherit", "alter role authenticator noinherit", &["auth.trusted_gateways high"]),
         ("grant auth_owner to service", "revoke auth_owner from service", &["auth_owner high"]),
         ("grant create on schema public to public", "revoke create on schema public from public", &["schema medium"]),
+        (
+            "create domain public.user_id as uuid; create table public.profiles (user_id public.user_id references auth.users)",
+            "drop table public.profiles; drop domain public.user_id",
+            &["foreign key high"],
+        ),
         ("create publication everything for all tables", "drop publication everything", &["publication high"]),
         (
             "select auth.create_user('ann@example.org'); select auth.request_password_reset('ann@example.org'); update auth_private.messages set created_at = now() - interval '1 hour'",

@@ -149,6 +149,12 @@ fn server() -> Vec<Finding> {
     }
     findings.extend(listed("schema", "medium", deployment::open_schemas(), "revoke create on schema … from public"));
     findings.extend(listed(
+        "foreign key",
+        "high",
+        deployment::casting_foreign_keys(),
+        "PostgreSQL checks it as auth_owner, with a cast that is not ours: make the column a uuid",
+    ));
+    findings.extend(listed(
         "publication",
         "high",
         deployment::publications_of_secrets(),

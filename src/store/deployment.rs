@@ -62,6 +62,18 @@ pub fn publications_of_secrets() -> Vec<String> {
     )
 }
 
+/// Foreign keys on auth.users whose column is no uuid: a cast to it, which somebody has written, runs as auth_owner at every check.
+pub fn casting_foreign_keys() -> Vec<String> {
+    names(
+        "select distinct pg_catalog.format('%I of %s', c.conname, c.conrelid::pg_catalog.regclass)
+           from pg_catalog.pg_constraint c
+           join pg_catalog.pg_attribute a on a.attrelid operator(pg_catalog.=) c.conrelid and a.attnum operator(pg_catalog.=) any (c.conkey)
+          where c.contype operator(pg_catalog.=) 'f' and c.confrelid operator(pg_catalog.=) 'auth.users'::pg_catalog.regclass
+            and a.atttypid operator(pg_catalog.<>) 'pg_catalog.uuid'::pg_catalog.regtype",
+        &[],
+    )
+}
+
 /// How many mails have waited for a quarter of an hour.
 pub fn late_messages() -> i64 {
     first(
