@@ -2,28 +2,11 @@
 //! that is not in the catalogue, no secret in one, and no right that was not there before. In a cluster of its own.
 
 use crate::calls::{Signature, signatures};
-use crate::error::Code;
-use crate::fuzz_values::{Chance, PASSWORD, Real, SECRET, value};
+use crate::fuzz_texts::{PASSWORD, SECRET};
+use crate::fuzz_values::{Chance, Real, value};
+use crate::fuzz_verdict::judged;
 use pgrx_tests::{Actor, Cluster, figure, rounds};
-use postgres::error::DbError;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What the server itself refuses before any of our code runs, or while it reads an argument.
-const SERVERS: &[(&str, &str)] = &[
-    ("22P02", "the text is no value of the argument's type"),
-    ("22007", "no interval or timestamp"),
-    ("22008", "one that is out of range"),
-    ("22015", "an interval that is out of range"),
-    ("22003", "a number that is out of range"),
-    ("22P05", "\\u0000 in jsonb"),
-    ("22021", "NUL in a parameter"),
-    ("2202E", "an array's dimensions"),
-    ("54000", "an array's bounds, or a string of jsonb, is out of range"),
-    ("54001", "jsonb that is nested deeper than the stack allows"),
-    ("42883", "a required argument was left out"),
-    ("25P02", "what follows an error in a transaction"),
-];
 
 /// Somebody who calls.
 struct Caller {
@@ -74,7 +57,6 @@ impl Fuzz {
         dba.run("create role app login; create role service login; create role mailer login; create extension pg_auth cascade");
         dba.run("grant anon, authenticated to app; grant auth_admin to service; grant auth_mailer to mailer");
         pgrx_tests::allow_gateway(&mut dba.client);
-        dba.run("select auth.define_user_role('helper', '{user:ban,user:list,user:get,session:list,user:impersonate}')");
         dba.run("select auth.create_role('made_0'), auth.create_role('made_1')");
         let functions = signatures(&mut dba);
         let mut callers = Vec::new();
@@ -120,6 +102,8 @@ impl Fuzz {
 
     /// Signs in who is no longer, as somebody new where the old one is gone, and looks around for what is real: of tokens those of so many callers.
     fn revive(&mut self, callers: usize) {
+        // Somebody may have dropped it, or taken something from it.
+        self.dba.run("select auth.define_user_role('helper', '{user:ban,user:list,user:get,session:list,user:impersonate}')");
         for number in 0..self.callers.len() {
             let Caller { kind, role, .. } = self.callers[number];
             if !matches!(kind, Kind::User | Kind::Gateway) {
@@ -324,27 +308,6 @@ fn shortened(statement: &str) -> String {
     statement.chars().take(2_000).collect()
 }
 
-/// The code of an error that may be; none for any other.
-fn judged(error: &DbError) -> Option<String> {
-    let sqlstate = error.code().code();
-    let of_catalogue = |code: &str| Code::ALL.iter().map(|code| code.entry()).find(|entry| entry.code == code);
-    if sqlstate == "PGRST" {
-        let (body, response): (Value, Value) = (serde_json::from_str(error.message()).ok()?, serde_json::from_str(error.detail()?).ok()?);
-        let entry = of_catalogue(body["code"].as_str()?)?;
-        return (response["status"] == entry.http
-            && body["details"].as_str()?.starts_with(entry.code)
-            && body["message"] == entry.sentence)
-            .then(|| entry.code.to_owned());
-    }
-    if let Some(detail) = error.detail()
-        && let Some(entry) = of_catalogue(detail.split(':').next().unwrap_or_default())
-    {
-        return (entry.sqlstate == sqlstate && entry.sentence == error.message()).then(|| entry.code.to_owned());
-    }
-    let may_not_call = sqlstate == "42501" && error.message().starts_with("permission denied for function ");
-    (may_not_call || SERVERS.iter().any(|(state, _)| *state == sqlstate)).then(|| sqlstate.to_owned())
-}
-
 #[test]
 fn whatever_is_called_with_whatever_nothing_breaks() {
     let seed = std::env::var("PG_AUTH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
@@ -354,9 +317,12 @@ fn whatever_is_called_with_whatever_nothing_breaks() {
     let started: String = fuzz.dba.one("select pg_postmaster_start_time()::text");
     fuzz.revive(PLAIN);
     let bystanders = fuzz.bystanders();
+    let mut ended = 0;
     for call in 0..calls {
         let callers = if call < calls / 3 { PLAIN } else { fuzz.callers.len() };
-        if call % 150 == 149 {
+        // Also when too many sessions are over.
+        if call % 150 == 149 || fuzz.codes.get("INVALID_SESSION").is_some_and(|count| *count > ended + 6) {
+            ended = fuzz.codes.get("INVALID_SESSION").copied().unwrap_or(0);
             fuzz.revive(callers);
         }
         if call == calls / 3 {
