@@ -2,13 +2,14 @@
 //! profiles of settings none of them runs, whoever calls whatever, and the settings change no result.
 
 use crate::calls::{Signature, call, calls, signatures};
-use pgrx_tests::{Actor, Database, figure};
+use pgrx_tests::{Actor, Database, figure, rounds};
 use regex::Regex;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// The words of our sources: among them the name of every function and every view that they use.
@@ -219,7 +220,14 @@ fn run(db: &Database, arrangement: &Arrangement, profile: &[(&str, &str)], funct
     dba.run(&format!("select auth.create_role('http_{}_spare')", db.name));
     let masks = masks();
     let mut results = Results::new();
+    // In `make test`: everything by two of them, and from the others what succeeds; starting parallel workers takes its time.
+    let is_thorough = profile.is_empty() || rounds(0, 1) == 1;
+    let is_slow = profile.contains(&("parallel", "on"));
     for (who, role, first) in CALLERS {
+        let is_foremost = ["user", "administrator"].contains(&who);
+        if is_slow && !is_foremost && !is_thorough {
+            continue;
+        }
         let mut actor = caller(db, role, profile, major);
         let first = fill(first, arrangement, db);
         let mut answer = |name: String, statement: &str| {
@@ -234,6 +242,9 @@ fn run(db: &Database, arrangement: &Arrangement, profile: &[(&str, &str)], funct
             let nulls: Map<String, Value> = signature.arguments.iter().map(|(name, _)| (name.clone(), Value::Null)).collect();
             let given = arguments.map(|text| serde_json::from_str(&fill(text, arrangement, db)).expect("JSON"));
             for (kind, arguments) in ["good", "bad", "null"].iter().zip(given.iter().chain([&Value::Object(nulls)])) {
+                if *kind != "good" && !is_foremost && !is_thorough {
+                    continue;
+                }
                 answer(format!("{number} {function} {kind}"), &call(function, signature, arguments));
             }
         }
@@ -263,6 +274,7 @@ fn none_is_run_by_anybody_and_no_setting_changes_a_result() {
         expected.iter().filter(|(_, result)| !result.starts_with("ERROR")).filter_map(|((name, _), _)| name.split(' ').nth(1)).collect();
     assert!(tried.is_subset(&succeeded), "each succeeds for somebody: {:?}", tried.difference(&succeeded));
 
+    let calls_made = AtomicUsize::new(0);
     let (jobs, differences) = (Mutex::new(PROFILES.iter().enumerate().collect::<Vec<_>>()), Mutex::new(Vec::new()));
     // One after the other, so that there is nobody at the original while it is copied.
     let copies: Vec<Database> = PROFILES.iter().map(|_| db.copy()).collect();
@@ -278,6 +290,7 @@ fn none_is_run_by_anybody_and_no_setting_changes_a_result() {
                         unaffected(copy).run(&format!("alter database {} owner to app", copy.name));
                     }
                     let found = run(copy, &arrangement, profile, &functions);
+                    calls_made.fetch_add(found.len(), Ordering::Relaxed);
                     let without_row_security = profile.contains(&("row_security", "off"));
                     for (name, result) in &found {
                         // The server itself refuses a client's own SELECT then.
@@ -300,7 +313,7 @@ fn none_is_run_by_anybody_and_no_setting_changes_a_result() {
     });
     let differences = differences.into_inner().expect("differences");
     assert!(differences.is_empty(), "{} results changed:\n{}", differences.len(), differences.join("\n"));
-    figure("calls among hostile objects (functions × callers × settings)", expected.len() * PROFILES.len());
+    figure("calls among hostile objects (functions × callers × settings)", calls_made.into_inner());
 }
 
 /// The same objects where they do harm: what runs in the caller's path as somebody else. Without this the others prove nothing.
