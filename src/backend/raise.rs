@@ -1,10 +1,14 @@
 //! Errors on their way out.
 
 use super::request;
-use crate::error::{Error, Result};
+use crate::error::{Code, Error, Result};
 use pgrx::pg_sys;
+use pgrx::pg_sys::panic::CaughtError;
+use pgrx::{PgSqlErrorCode, PgTryBuilder};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::ffi::{CString, c_char, c_int};
+use std::panic::AssertUnwindSafe;
 
 // pgrx can raise the SQLSTATEs of a closed list only, and "PGRST" is not among them.
 unsafe extern "C-unwind" {
@@ -16,12 +20,41 @@ unsafe extern "C-unwind" {
     fn errfinish(filename: *const c_char, lineno: c_int, funcname: *const c_char);
 }
 
-/// Runs the body of a public function; what it refuses is raised with the catalogue's SQLSTATE.
+thread_local! {
+    /// While code of others runs, whose errors are theirs.
+    static OTHERS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs the body of a public function; what it refuses is raised with the catalogue's SQLSTATE. So is what the server refuses in the
+/// instant between a check and the deed; nothing is undone by catching that, so it is raised again, in words that clients know.
 pub fn run<T>(body: impl FnOnce() -> Result<T>) -> T {
-    match body() {
+    let before = OTHERS.replace(false);
+    let outcome = PgTryBuilder::new(AssertUnwindSafe(body))
+        .catch_when(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, |cause| {
+            // A policy: the session has ended, or the right was withdrawn.
+            if is_ours(&cause, "ExecWithCheckOptions") { Err(Code::PERMISSION_DENIED.into()) } else { cause.rethrow() }
+        })
+        .catch_when(PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION, |cause| {
+            // A user, a session or a role that we speak of has just been deleted.
+            if is_ours(&cause, "ri_ReportViolation") { could_not_serialize() } else { cause.rethrow() }
+        })
+        .finally(|| OTHERS.set(before));
+    match outcome.execute() {
         Ok(value) => value,
         Err(error) => raise(error),
     }
+}
+
+/// Runs what may run code of others, whose errors are not to be translated.
+pub fn on_behalf_of_others<T>(body: impl FnOnce() -> T) -> T {
+    OTHERS.set(true);
+    let value = body();
+    OTHERS.set(false);
+    value
+}
+
+fn is_ours(cause: &CaughtError, raised_by: &str) -> bool {
+    !OTHERS.get() && matches!(cause, CaughtError::PostgresError(report) if report.function_name() == Some(raised_by))
 }
 
 /// A failed credential, as an answer: raising would roll back the record of the attempt with everything else.

@@ -2,6 +2,7 @@
 
 use super::{call, first, run};
 use crate::backend::json::Json;
+use crate::backend::raise::on_behalf_of_others;
 use crate::backend::spi::{self, Mode, Row};
 use crate::backend::state;
 use pgrx::Uuid;
@@ -204,7 +205,8 @@ pub fn settle_constraints() {
         |row| row.value::<String>(1),
     );
     if !names.is_empty() {
-        state::as_outer_user(|| spi::command(&format!("set constraints {} immediate", names.join(", "))));
+        let settle = format!("set constraints {} immediate", names.join(", "));
+        on_behalf_of_others(|| state::as_outer_user(|| spi::command(&settle)));
     }
 }
 
