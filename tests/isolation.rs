@@ -42,6 +42,7 @@ specs! {
     last_accounts_unlinked
     one_session_kept_or_all_ended
     password_change_or_sign_in
+    password_changed_twice
     person_comes_twice_from_provider
     refresh_or_purge
     refresh_or_revocation

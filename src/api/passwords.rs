@@ -22,13 +22,13 @@ fn change_password(current_password: Option<String>, new_password: Option<String
         let (current, new) = (required(current_password, "current_password")?, required(new_password, "new_password")?);
         let (current, new) = (Password::presented(&current, &policy)?, Password::chosen(&new, &policy)?);
         let user = person.session.user;
-        let Some(known) = prove(&person, &current, "change_password")? else { return Ok(wrong_password()) };
+        let Some(known) = prove(&person, &current)? else { return Ok(wrong_password(&person, "change_password")) };
         let hash = hash_password(&new)?;
         tokens::revoke_all(user)?;
         if !passwords::change(user, &known.hash, &hash) {
             // Meanwhile the session has ended, or the password was changed.
             caller::latest().identified()?;
-            return Ok(wrong_password());
+            return Ok(wrong_password(&person, "change_password"));
         }
         let (session, limited) = (person.session.id, person.session.limited);
         let revoke = revoke_other_sessions.unwrap_or(false);
@@ -54,8 +54,8 @@ fn verify_password(password: Option<String>) -> Json {
     run(|| {
         let person = caller::oneself()?;
         let password = Password::presented(&required(password, "password")?, &config::password_policy())?;
-        if prove(&person, &password, "verify_password")?.is_none() {
-            return Ok(wrong_password());
+        if prove(&person, &password)?.is_none() {
+            return Ok(wrong_password(&person, "verify_password"));
         }
         sessions::freshen(person.session.id);
         let user = person.session.user;
@@ -119,21 +119,20 @@ struct Known {
     email: Option<String>,
 }
 
-/// Checks the caller's own password; none when it is wrong, which is then on record.
-fn prove(person: &Person, password: &Password, action: &'static str) -> Result<Option<Known>> {
+/// Checks the caller's own password; none when it is wrong.
+fn prove(person: &Person, password: &Password) -> Result<Option<Known>> {
     let user = person.session.user;
     let (hash, epoch, email) = passwords::of_user(user).ok_or(Code::INVALID_SESSION)?;
     let hash = hash.ok_or(Code::CREDENTIAL_ACCOUNT_NOT_FOUND)?;
     let origin = Origin::of_connection();
     // The count of sign_in: a stolen session must not be a second place to guess at.
     let subjects = Subjects::of_user(user, email.as_deref(), origin.address);
-    if check_password(&subjects, password, Some(&hash))? {
-        return Ok(Some(Known { hash, epoch, email }));
-    }
-    Record::of(&Caller::User(person.clone()), action).to(Some(user)).failed(Code::INVALID_PASSWORD, &origin);
-    Ok(None)
+    Ok(check_password(&subjects, password, Some(&hash))?.then_some(Known { hash, epoch, email }))
 }
 
-fn wrong_password() -> Json {
+/// The answer to a wrong password, which is on record.
+fn wrong_password(person: &Person, action: &'static str) -> Json {
+    let record = Record::of(&Caller::User(person.clone()), action).to(Some(person.session.user));
+    record.failed(Code::INVALID_PASSWORD, &Origin::of_connection());
     Json(answer(&Code::INVALID_PASSWORD.into(), None, Value::Null))
 }
