@@ -216,13 +216,15 @@ pub fn delete(user: Uuid, by_themselves: bool) -> (bool, Option<String>) {
     if allowed != Some(true) {
         return (false, None);
     }
-    if !by_themselves {
-        run("select auth_private.forget_restrictions($1)", &[user.into()]);
-    }
-    state::while_erasing(user, || {
+    let erased = state::while_erasing(user, || {
         first(Mode::Write, "select d.deleted, d.blocked_by from auth_private.erase_user($1) d", &[user.into()], |row| {
             (row.value(1), row.get(2))
         })
         .unwrap_or((false, None))
-    })
+    });
+    // After the user's row, as everything that writes epochs: in the other order two would wait for each other.
+    if !by_themselves && erased.0 {
+        run("select auth_private.forget_restrictions($1)", &[user.into()]);
+    }
+    erased
 }
