@@ -1,6 +1,7 @@
 //! Giving users application roles.
 
-use crate::caller::Caller;
+use crate::backend::raise::could_not_serialize;
+use crate::caller::{self, Caller};
 use crate::domain::permission;
 use crate::error::{Code, Error, Result, invalid};
 use crate::store::{callers, user_roles};
@@ -29,6 +30,10 @@ pub fn replace(caller: &Caller, user: Uuid, roles: &[String]) -> Result<()> {
     if !roles.iter().any(|role| role == permission::ADMIN) && user_roles::is_last_admin(user) {
         return Err(Code::LAST_ADMIN.into());
     }
-    user_roles::set(user, roles, caller.user());
+    if !user_roles::set(user, roles, caller.user()) {
+        // Our own session has ended amid it, and the policies let nothing more be deleted; or the user changes their own roles.
+        caller::latest().identified()?;
+        could_not_serialize();
+    }
     Ok(())
 }

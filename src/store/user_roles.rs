@@ -1,6 +1,6 @@
 //! Application roles and who holds them.
 
-use super::{call, first, run};
+use super::{call, first, run, users};
 use crate::backend::spi::{self, Mode, Row};
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
@@ -81,8 +81,9 @@ pub fn drop(name: &str) -> Option<bool> {
     call("select auth_private.drop_role_row($1)", &[name.into()])
 }
 
-/// Makes these the roles of a user. First the new ones: an administrator who demotes themselves may still write them.
-pub fn set(user: Uuid, roles: &[String], by: Option<Uuid>) {
+/// Makes these the roles of a user; false when they are others all the same. First the new ones: an administrator who demotes themselves
+/// may still write them.
+pub fn set(user: Uuid, roles: &[String], by: Option<Uuid>) -> bool {
     run(
         "insert into auth.user_roles (user_id, role, granted_by)
          select $1, wanted, $3 from pg_catalog.unnest($2::pg_catalog.text[]) as wanted
@@ -93,6 +94,7 @@ pub fn set(user: Uuid, roles: &[String], by: Option<Uuid>) {
         "delete from auth.user_roles r where r.user_id operator(pg_catalog.=) $1 and r.role operator(pg_catalog.<>) all ($2::pg_catalog.text[])",
         &[user.into(), roles.to_vec().into()],
     );
+    users::json(user).is_some_and(|user| user["roles"] == serde_json::json!(roles))
 }
 
 /// Gives a user who was just created their roles.
