@@ -10,7 +10,6 @@ mod error;
 #[path = "fuzz/src/properties.rs"]
 mod properties;
 
-mod account_races;
 mod accounts;
 mod audit;
 mod authority;
@@ -33,12 +32,14 @@ mod gateway_calls;
 mod gateway_clients;
 mod gateway_tokens;
 mod hash_slots;
+mod history;
 mod hostile_objects;
 mod housekeeping;
 mod identity;
 mod impersonation;
 mod imports;
 mod install;
+mod isolation;
 mod lints;
 mod list_users;
 mod log_redaction;
