@@ -44,6 +44,7 @@ specs! {
     one_session_kept_or_all_ended
     password_change_or_sign_in
     password_changed_twice
+    password_set_by_oneself_and_another
     person_comes_twice_from_provider
     refresh_or_purge
     refresh_or_revocation

@@ -104,7 +104,8 @@ fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke
             None => passwords::remove(user),
         }
         if revoke_sessions.unwrap_or(true) {
-            sessions::end_all(user, true)?;
+            // Of oneself, the row that users write: holding the other one would keep a ban waiting.
+            sessions::end_all(user, caller.user() != Some(user))?;
         }
         let changed = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         mail::password_changed(changed["email"].as_str(), user);

@@ -64,7 +64,7 @@ fn revoke_user_sessions(user_id: Option<Uuid>) -> i32 {
         caller.must_dominate_at_once(user)?;
         let record = Record::of(&caller, "revoke_user_sessions").to(Some(user));
         let ended = sessions::count_live(user, None);
-        sessions::end_all(user, true)?;
+        sessions::end_all(user, caller.user() != Some(user))?;
         record.with("sessions", ended).ok();
         Ok(ended)
     })
