@@ -65,12 +65,6 @@ const CASES: &[Tampering] = &[
     ),
     case("alter table auth_private.signing_keys rename to x", "alter table auth_private.x rename to signing_keys", SIGN_IN, "42P01"),
     case(
-        "create or replace function auth_private.session_json(session uuid, current_session uuid) returns jsonb language sql as 'select null::jsonb'",
-        "",
-        SIGN_IN,
-        "ok",
-    ),
-    case(
         "alter table auth.role_permissions drop constraint role_permissions_permission_check; insert into auth.role_permissions values ('user', 'nonsense')",
         "delete from auth.role_permissions where permission = 'nonsense'",
         "select auth.has_permission('user:list')",
