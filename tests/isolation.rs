@@ -56,6 +56,7 @@ specs! {
     rights_lost_amid_a_call
     rise_or_ban
     role_granted_or_dropped
+    roles_set_by_oneself_and_another
     token_used_or_superseded
     user_deleted_twice
     verification_token_used_twice

@@ -36,5 +36,21 @@ alter function auth_private.blocked_for(bytea[], integer, integer) owner to auth
 revoke all on function auth_private.blocked_for(bytea[], integer, integer) from public;
 grant execute on function auth_private.blocked_for(bytea[], integer, integer) to auth_owner;
 
+-- Crosses: session_epochs. Because: whoever may grant need not be allowed to write it. Callers: everything that replaces roles.
+-- Not the row that guard_user holds: who changes their own roles would keep a ban of themselves waiting with it. Without any, a role that
+-- somebody gives themselves in a transaction left open would outlive the call that takes it from them: that one cannot see it.
+create function auth_private.take_turn_at_roles(target uuid) returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    insert into auth_private.session_epochs as e (user_id, administrative) values (target, false)
+        on conflict (user_id, administrative) do update set guard = e.guard operator(pg_catalog.+) 1;
+end
+$$;
+comment on function auth_private.take_turn_at_roles is 'Door: makes calls that replace the roles of one user take turns.';
+alter function auth_private.take_turn_at_roles(uuid) owner to auth_door;
+revoke all on function auth_private.take_turn_at_roles(uuid) from public;
+grant execute on function auth_private.take_turn_at_roles(uuid) to auth_owner;
+
 -- A PostgREST that is running learns of what has changed.
 notify pgrst, 'reload schema';

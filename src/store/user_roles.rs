@@ -97,6 +97,11 @@ pub fn set(user: Uuid, roles: &[String], by: Option<Uuid>) -> bool {
     users::json(user).is_some_and(|user| user["roles"] == serde_json::json!(roles))
 }
 
+/// Makes calls that replace the roles of one user take turns, those of the user themselves included.
+pub fn take_turn(user: Uuid) {
+    run("select auth_private.take_turn_at_roles($1)", &[user.into()]);
+}
+
 /// Gives a user who was just created their roles.
 pub fn create(user: Uuid, roles: &[String], by: Option<Uuid>) {
     run(
