@@ -52,6 +52,7 @@ mod parsers;
 mod password_reset;
 mod passwords;
 mod pepper;
+mod pg_upgrade;
 mod policies;
 mod races;
 mod readme;

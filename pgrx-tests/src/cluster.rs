@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 /// A running cluster. It is stopped when dropped.
 pub struct Cluster {
     directory: PathBuf,
+    /// Where its server's programs lie.
+    programs: PathBuf,
     /// The port, on 127.0.0.1 and as the socket's number.
     pub port: u16,
 }
@@ -44,13 +46,12 @@ pub fn development_directory() -> PathBuf {
 
 /// A program of the private server.
 pub fn program(name: &str) -> PathBuf {
-    let config = std::env::var_os("PG_CONFIG").expect("PG_CONFIG: run this through make");
-    Path::new(&config).parent().expect("pg_config lies in a directory").join(name)
+    programs("PG_CONFIG").join(name)
 }
 
-/// A program of the server, to be run as the unprivileged user.
-fn server_command(name: &str) -> Command {
-    unprivileged_command(&program(name))
+fn programs(variable: &str) -> PathBuf {
+    let config = std::env::var_os(variable).unwrap_or_else(|| panic!("{variable}: run this through make"));
+    Path::new(&config).parent().expect("pg_config lies in a directory").to_owned()
 }
 
 /// A command that runs as the unprivileged user, without what would change the server's behaviour.
@@ -81,23 +82,54 @@ pub fn succeed(command: &mut Command) -> Output {
 impl Cluster {
     /// Makes a cluster anew under the development directory and starts it. What an earlier one of that name left is removed.
     pub fn start(name: &str, settings: &[(&str, &str)]) -> Self {
-        let cluster = Self::in_new_directory(name);
-        succeed(
-            server_command("initdb")
-                .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
-                .arg(cluster.data()),
-        );
-        cluster.configure(settings);
-        fs::write(cluster.data().join("pg_hba.conf"), ACCESS).expect("pg_hba.conf");
+        let cluster = Self::in_new_directory(name, programs("PG_CONFIG")).initialized(settings);
         cluster.control("start");
         cluster
     }
 
+    /// The same of the earlier major version that `make test` has tested before.
+    pub fn start_older(name: &str, settings: &[(&str, &str)]) -> Self {
+        let cluster = Self::in_new_directory(name, programs("PG_AUTH_OLDER_CONFIG")).initialized(settings);
+        cluster.control("start");
+        cluster
+    }
+
+    /// This cluster, stopped and carried by `pg_upgrade` into one of today's server.
+    pub fn upgraded(self, name: &str, settings: &[(&str, &str)]) -> Self {
+        self.control("stop");
+        let cluster = Self::in_new_directory(name, programs("PG_CONFIG")).initialized(settings);
+        let [old, new] = [&self, &cluster];
+        let mut upgrade = cluster.command("pg_upgrade");
+        upgrade.args(["--username=postgres", "--no-sync", "--old-bindir"]).arg(&old.programs).arg("--new-bindir").arg(&new.programs);
+        upgrade.arg("--old-datadir").arg(old.data()).arg("--new-datadir").arg(new.data()).arg("--socketdir").arg(&new.directory);
+        succeed(upgrade.current_dir(&new.directory));
+        cluster.control("start");
+        cluster
+    }
+
+    fn initialized(self, settings: &[(&str, &str)]) -> Self {
+        let mut initdb = self.command("initdb");
+        initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
+        // From version 18 on they are the default, and pg_upgrade wants both alike.
+        if self.programs == programs("PG_CONFIG") && std::env::var_os("PG_AUTH_OLDER_CONFIG").is_some() {
+            initdb.arg("--no-data-checksums");
+        }
+        succeed(initdb.arg("-D").arg(self.data()));
+        self.configure(settings);
+        fs::write(self.data().join("pg_hba.conf"), ACCESS).expect("pg_hba.conf");
+        self
+    }
+
+    /// A program of its server, to be run as the unprivileged user.
+    fn command(&self, name: &str) -> Command {
+        unprivileged_command(&self.programs.join(name))
+    }
+
     /// A hot standby of this cluster: a copy of it as it is now, which follows it. With its settings but for these.
     pub fn standby(&self, name: &str, settings: &[(&str, &str)]) -> Self {
-        let standby = Self::in_new_directory(name);
+        let standby = Self::in_new_directory(name, self.programs.clone());
         succeed(
-            server_command("pg_basebackup")
+            self.command("pg_basebackup")
                 .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync", "--username=postgres", "-h"])
                 .arg(self.socket())
                 .args(["-p", &self.port.to_string(), "-D"])
@@ -108,9 +140,9 @@ impl Cluster {
         standby
     }
 
-    fn in_new_directory(name: &str) -> Self {
+    fn in_new_directory(name: &str, programs: PathBuf) -> Self {
         let directory = development_directory().join("clusters").join(name);
-        let cluster = Cluster { port: free_port(), directory };
+        let cluster = Cluster { port: free_port(), directory, programs };
         cluster.remove();
         fs::create_dir_all(&cluster.directory).expect("a directory for the cluster");
         if let Some((uid, gid)) = unprivileged() {
@@ -144,7 +176,7 @@ impl Cluster {
 
     /// `pg_ctl stop -m immediate`: no checkpoint, every process at once.
     pub fn crash(&self) {
-        succeed(server_command("pg_ctl").args(["-w", "-s", "-m", "immediate", "stop", "-D"]).arg(self.data()));
+        succeed(self.command("pg_ctl").args(["-w", "-s", "-m", "immediate", "stop", "-D"]).arg(self.data()));
     }
 
     /// Comes back with a connection as soon as the server is there and stays: after a crash it ends everybody who still gets in.
@@ -201,7 +233,7 @@ impl Cluster {
     }
 
     fn pg_ctl(&self, action: &str) -> Command {
-        let mut command = server_command("pg_ctl");
+        let mut command = self.command("pg_ctl");
         command.args(["-w", "-s", "-m", "fast", "-l"]).arg(self.directory.join("log"));
         command.arg("-D").arg(self.data()).arg(action).stdout(Stdio::null()).stderr(Stdio::null());
         command
@@ -241,14 +273,14 @@ impl Cluster {
     pub fn stop_named(name: &str) -> bool {
         let directory = development_directory().join("clusters").join(name);
         let running = directory.join("data/postmaster.pid").exists();
-        Cluster { directory, port: 0 }.stop();
+        Cluster { directory, port: 0, programs: programs("PG_CONFIG") }.stop();
         running
     }
 
     fn stop(&self) {
         crate::PostgRest::stop_detached(&self.directory);
         if self.data().join("postmaster.pid").exists() {
-            let _ = server_command("pg_ctl").args(["-w", "-s", "-m", "immediate", "stop", "-D"]).arg(self.data()).output();
+            let _ = self.command("pg_ctl").args(["-w", "-s", "-m", "immediate", "stop", "-D"]).arg(self.data()).output();
         }
     }
 

@@ -183,7 +183,11 @@ fn found(oid: Oid) -> Result<DatabaseRole> {
 fn manageable(oid: Oid) -> Result<DatabaseRole> {
     let role = found(oid)?;
     match &role.managed {
-        Some(managed) if managed.made_here && !managed.protected && !role.powerful => Ok(role),
+        Some(managed) if managed.made_here && !managed.protected && !role.powerful && !role.out_of_reach => Ok(role),
+        Some(managed) if managed.made_here && role.out_of_reach => {
+            let hint = Some("grant the role to auth_role_manager with admin option: pg_upgrade has not done so");
+            Err(Error { hint, ..Error::about(Code::PROTECTED_ROLE, role.name) })
+        }
         _ => Err(Error::about(Code::PROTECTED_ROLE, role.name)),
     }
 }

@@ -11,6 +11,8 @@ pub struct DatabaseRole {
     pub can_login: bool,
     /// Superuser, replication, BYPASSRLS, CREATEROLE, one of PostgreSQL's or of ours, a gateway or a caller; or a member of one.
     pub powerful: bool,
+    /// From PostgreSQL 16 on, CREATEROLE reaches only the roles that were made or given with it. pg_upgrade gives none.
+    pub out_of_reach: bool,
     /// None for a role that is neither made nor protected here.
     pub managed: Option<Managed>,
 }
@@ -25,8 +27,8 @@ pub struct Managed {
 
 fn role(row: &Row) -> DatabaseRole {
     let managed =
-        row.get(4).map(|made_here| Managed { made_here, protected: row.value(5), created_at: row.value(6), updated_at: row.value(7) });
-    DatabaseRole { name: row.value(1), can_login: row.value(2), powerful: row.value(3), managed }
+        row.get(5).map(|made_here| Managed { made_here, protected: row.value(6), created_at: row.value(7), updated_at: row.value(8) });
+    DatabaseRole { name: row.value(1), can_login: row.value(2), powerful: row.value(3), out_of_reach: row.value(4), managed }
 }
 
 /// The role, whatever the transaction's snapshot is. `untouchable`: gateways and callers.
@@ -40,6 +42,8 @@ pub fn get(role_oid: Oid, untouchable: &[String]) -> Option<DatabaseRole> {
                                 or d.rolname operator(pg_catalog.~) '^(pg|auth)_'
                                 or d.rolname operator(pg_catalog.=) any ('{anon,authenticated}'::pg_catalog.name[])
                                 or d.rolname operator(pg_catalog.=) any ($2::pg_catalog.text[]))),
+                pg_catalog.current_setting('server_version_num')::pg_catalog.int4 operator(pg_catalog.>=) 160000
+                    and not pg_catalog.pg_has_role(r.oid, 'MEMBER WITH ADMIN OPTION'),
                 m.made_here, m.protected, m.created_at, m.updated_at
            from pg_catalog.pg_roles r
            left join auth_private.managed_roles m on m.role_oid operator(pg_catalog.=) r.oid
@@ -54,7 +58,7 @@ pub fn get(role_oid: Oid, untouchable: &[String]) -> Option<DatabaseRole> {
 pub fn list() -> Vec<DatabaseRole> {
     spi::query(
         Mode::Read,
-        "select r.rolname::pg_catalog.text, r.rolcanlogin, false, m.made_here, m.protected, m.created_at, m.updated_at
+        "select r.rolname::pg_catalog.text, r.rolcanlogin, false, false, m.made_here, m.protected, m.created_at, m.updated_at
            from auth_private.managed_roles m
            join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) m.role_oid
           where m.database_oid operator(pg_catalog.=) (select b.oid from pg_catalog.pg_database b where b.datname operator(pg_catalog.=) pg_catalog.current_database())
