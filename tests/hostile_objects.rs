@@ -122,7 +122,7 @@ const PROFILES: [&[(&str, &str)]; 6] = [
         ("row_security", "off"),
         ("DateStyle", "SQL, YMD"),
         ("IntervalStyle", "iso_8601"),
-        ("TimeZone", "posix/America/St_Johns"),
+        ("TimeZone", "America/St_Johns"),
         ("work_mem", "64kB"),
         ("constraint_exclusion", "on"),
         ("from_collapse_limit", "1"),

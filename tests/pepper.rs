@@ -147,11 +147,7 @@ fn nobody_points_the_server_at_another_file() {
     let stage = Stage::new("pepper_elsewhere");
     stage.file_says(&format!("one {ONE}\n"), 0o600);
     let mut app = stage.app();
-    app.is_refused(
-        "show auth.pepper_file",
-        "42501",
-        "must be superuser or have privileges of pg_read_all_settings to examine \"auth.pepper_file\"",
-    );
+    assert_eq!(app.refused("show auth.pepper_file").sqlstate, "42501");
     let mut dba = stage.cluster.connect("postgres", "postgres");
     for statement in ["set auth.pepper_file = '/dev/null'", "alter database postgres set auth.pepper_file = '/dev/null'"] {
         assert_eq!(dba.refused(statement).sqlstate, "55P02", "{statement}");

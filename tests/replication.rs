@@ -37,8 +37,13 @@ impl Stage {
         self.here("postgres").run(&format!("create publication p {publication}"));
         self.here("postgres").run("select pg_create_logical_replication_slot('s', 'pgoutput')");
         let source = format!("host={} port={} user=postgres dbname=postgres", self.cluster.socket().display(), self.cluster.port);
-        self.there("postgres")
-            .run(&format!("create subscription s connection '{source}' publication p with (create_slot = false, slot_name = 's')"));
+        let mut there = self.there("postgres");
+        // Since version 16 rows are applied as the owner of the table, whom row-level security binds here.
+        let as_whom =
+            if there.one::<i32>("select current_setting('server_version_num')::int") < 160_000 { "" } else { ", run_as_owner = true" };
+        there.run(&format!(
+            "create subscription s connection '{source}' publication p with (create_slot = false, slot_name = 's'{as_whom})"
+        ));
     }
 
     fn stop(&self) {
