@@ -76,7 +76,7 @@ fn accounts(db: &Database) {
 fn the_time_of_an_answer_does_not_tell_who_has_an_account() {
     let db = Database::new();
     accounts(&db);
-    let times = rounds(200, 2_000);
+    let times = rounds(400, 2_000);
     let mut caller = db.app();
     let wrong = "not their password";
     let states: [State; 5] = [
@@ -127,5 +127,5 @@ fn nor_does_the_time_of_a_sign_up_where_addresses_are_verified() {
         ("taken, banned", sign_up("banned")),
         ("taken, unverified", sign_up("unverified")),
     ];
-    compare(&mut db.app(), "sign_up", &states, rounds(200, 1_000));
+    compare(&mut db.app(), "sign_up", &states, rounds(400, 1_000));
 }

@@ -34,6 +34,8 @@ comment on function auth_private.queue_message is 'Door: queues a message; none 
 -- Crosses: users. Because: whoever asks need not be anybody. Callers: request_password_reset, send_verification_email, change_email, sign_up.
 create function auth_private.find_user(of_address text, out user_id uuid, out email_verified boolean)
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+    -- As above: reading a small table stops where somebody is found.
+    set enable_seqscan = off
 as $$
 begin
     select u.id, u.email_verified into user_id, email_verified from auth.users u where u.email operator(pg_catalog.=) of_address;

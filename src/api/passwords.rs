@@ -2,7 +2,7 @@
 
 use crate::backend::json::Json;
 use crate::backend::raise::{answer, run};
-use crate::caller::{self, Caller, Origin, Person, Record, check_password, hash_password};
+use crate::caller::{self, Attempt, Caller, Origin, Person, Record, hash_password};
 use crate::config;
 use crate::deeds::{self, mail};
 use crate::domain::password::Password;
@@ -128,7 +128,7 @@ fn prove(person: &Person, password: &Password) -> Result<Option<Known>> {
     let origin = Origin::of_connection();
     // The count of sign_in: a stolen session must not be a second place to guess at.
     let subjects = Subjects::of_user(user, email.as_deref(), origin.address);
-    Ok(check_password(&subjects, password, Some(&hash))?.then_some(Known { hash, epoch, email }))
+    Ok(Attempt::begin(subjects)?.check(password, Some(&hash))?.then_some(Known { hash, epoch, email }))
 }
 
 /// The answer to a wrong password, which is on record.

@@ -3,7 +3,7 @@
 use crate::backend::identity;
 use crate::backend::json::Json;
 use crate::backend::raise::{answer, could_not_serialize, run};
-use crate::caller::{self, Caller, Origin, Record, check_password, hash_password, is_outdated, is_same_password};
+use crate::caller::{self, Attempt, Caller, Origin, Record, hash_password, is_outdated, is_same_password};
 use crate::config;
 use crate::deeds::{self, attributes, mail};
 use crate::domain::email::Email;
@@ -112,10 +112,11 @@ fn sign_in(
         let remember_me = remember_me.unwrap_or(true);
         let origin = Origin::new(ip_address.as_deref(), user_agent)?;
         let record = Record::of(&Caller::Anonymous, "sign_in");
+        let attempt = Attempt::begin(Subjects::new(email.as_str(), origin.address))?;
         let found = passwords::find_credentials(email.as_str());
         let record = record.to(found.as_ref().map(|found| found.standing.user));
         let hash = found.as_ref().and_then(|found| found.hash.as_deref());
-        let right = check_password(&Subjects::new(email.as_str(), origin.address), &password, hash)?;
+        let right = attempt.check(&password, hash)?;
         let Some((found, hash)) = found.as_ref().zip(hash).filter(|_| right) else {
             return Ok(Json(refuse(record, &origin)));
         };

@@ -4,31 +4,46 @@ use crate::backend::pepper;
 use crate::backend::slots::Slot;
 use crate::config;
 use crate::domain::password::{self, Password};
+use crate::domain::pepper::Peppers;
 use crate::error::{Code, Error, Result};
 use crate::store::attempts::{self, Subjects};
+use std::rc::Rc;
 
-/// Whether the password is the one under the hash; without a hash a decoy is checked, which costs the same. TOO_MANY_ATTEMPTS
-/// comes before any hashing, a failure is counted, a success clears the count; MISCONFIGURED comes before everything.
-pub fn check_password(subjects: &Subjects, password: &Password, hash: Option<&str>) -> Result<bool> {
-    let peppers = pepper::keys()?;
-    if let Some(id) = hash.and_then(|hash| password::missing_key(hash, &peppers)) {
-        // The client hears no more than of a wrong password: that there is an account would be told otherwise.
-        pgrx::log!("a password was hashed with the key \"{id}\", which auth.pepper_file does not have: it cannot match");
+/// An attempt at a password, which is counted.
+pub struct Attempt {
+    subjects: Subjects,
+    peppers: Rc<Peppers>,
+}
+
+impl Attempt {
+    /// TOO_MANY_ATTEMPTS, or MISCONFIGURED. Before the account is looked up: the time of the refusal would tell whether there is one.
+    pub fn begin(subjects: Subjects) -> Result<Self> {
+        let peppers = pepper::keys()?;
+        begin(&subjects)?;
+        Ok(Attempt { subjects, peppers })
     }
-    begin(subjects)?;
-    let decoy = password::decoy(config::password_cost());
-    let matches = in_turn(|| password.matches(hash.unwrap_or(&decoy), &peppers)).inspect_err(|error| {
-        if error.code == Code::SERVER_BUSY {
-            attempts::not_made(subjects)
+
+    /// Whether the password is the one under the hash; without a hash a decoy is checked, which costs the same. A failure is counted, a
+    /// success clears the count.
+    pub fn check(self, password: &Password, hash: Option<&str>) -> Result<bool> {
+        if let Some(id) = hash.and_then(|hash| password::missing_key(hash, &self.peppers)) {
+            // The client hears no more than of a wrong password: that there is an account would be told otherwise.
+            pgrx::log!("a password was hashed with the key \"{id}\", which auth.pepper_file does not have: it cannot match");
         }
-    })?;
-    let right = matches && hash.is_some();
-    if right {
-        attempts::forgive(subjects)
-    } else {
-        attempts::failed(subjects)
+        let decoy = password::decoy(config::password_cost(), self.subjects.account());
+        let matches = in_turn(|| password.matches(hash.unwrap_or(&decoy), &self.peppers)).inspect_err(|error| {
+            if error.code == Code::SERVER_BUSY {
+                attempts::not_made(&self.subjects)
+            }
+        })?;
+        let right = matches && hash.is_some();
+        if right {
+            attempts::forgive(&self.subjects)
+        } else {
+            attempts::failed(&self.subjects)
+        }
+        Ok(right)
     }
-    Ok(right)
 }
 
 /// Counts something that may be done only so often, as failures are counted; TOO_MANY_ATTEMPTS past that.

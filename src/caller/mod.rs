@@ -5,7 +5,7 @@ mod credential;
 mod origin;
 
 pub use audit::Record;
-pub use credential::{charge, check_password, hash_password, is_outdated, is_same_password};
+pub use credential::{Attempt, charge, hash_password, is_outdated, is_same_password};
 pub use origin::Origin;
 
 use crate::backend::{identity, ids, state};

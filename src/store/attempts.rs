@@ -31,6 +31,11 @@ impl Subjects {
         email.map_or_else(|| Self::new(&user.to_string(), address), |email| Self::new(email, address))
     }
 
+    /// By what the account is known here, whether there is one or not.
+    pub fn account(&self) -> &[u8] {
+        &self.account
+    }
+
     fn all(&self) -> Vec<Vec<u8>> {
         [Some(self.account.clone()), self.address.clone()].into_iter().flatten().collect()
     }
