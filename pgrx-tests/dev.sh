@@ -210,7 +210,7 @@ fuzz_tools() {
 soak() {
     figures=$(pwd)/target/soak
     rm -f "$figures"
-    PG_AUTH_SOAK=$figures cargo test --locked --package pgrx-tests -- --include-ignored --test-threads=1 || fail 'the long tests did not pass'
+    PG_AUTH_SOAK=$figures cargo test --locked --package pgrx-tests -- --include-ignored --test-threads=1 --skip pg_upgrade || fail 'the long tests did not pass'
     for target in $(sed -n 's/^name = "\(.*\)"$/\1/p' tests/fuzz/Cargo.toml | tail -n +2); do
         say "fuzzing the parser of $target"
         mkdir -p "target/fuzz/$target"
