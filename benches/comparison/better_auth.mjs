@@ -1,0 +1,51 @@
+// Better Auth on its own tables in the same server, through auth.api: what it takes, in microseconds, as JSON. "migrate" makes the tables.
+import { betterAuth } from "better-auth";
+import { admin } from "better-auth/plugins";
+import { getMigrations } from "better-auth/db/migration";
+import pg from "pg";
+
+const pool = new pg.Pool({ max: 2 });
+const auth = betterAuth({
+  database: pool, secret: "a secret for benchmarks, of enough characters", baseURL: "http://localhost:3000",
+  emailAndPassword: { enabled: true }, plugins: [admin()], logger: { disabled: true }, telemetry: { enabled: false }, rateLimit: { enabled: false },
+});
+
+if (process.argv[2] === "migrate") {
+  await (await getMigrations(auth.options)).runMigrations();
+  await auth.api.signUpEmail({ body: { email: "root@bench.example", password: "correct horse battery", name: "Root" } });
+  const { internalAdapter } = await auth.$context;
+  const root = (await internalAdapter.findUserByEmail("root@bench.example")).user;
+  await internalAdapter.updateUser(root.id, { role: "admin" });
+  await pool.end();
+  process.exit(0);
+}
+
+const repeat = Number(process.argv[2]);
+const { headers: answered } = await auth.api.signInEmail({ body: { email: "root@bench.example", password: "correct horse battery" }, returnHeaders: true });
+const headers = new Headers({ cookie: answered.getSetCookie().map((cookie) => cookie.split(";")[0]).join("; ") });
+const target = (await pool.query(`select id from "user" where email = 'user77@bench.example'`)).rows[0].id;
+const number = () => 1 + Math.floor(Math.random() * 100000);
+
+const calls = {
+  get_session: [20, () => auth.api.getSession({ headers })],
+  first_page: [1, () => auth.api.listUsers({ headers, query: { limit: 100, sortBy: "createdAt", sortDirection: "desc" } })],
+  search: [1, () => auth.api.listUsers({ headers, query: { limit: 10, searchValue: `r${number()}@`, searchField: "email", searchOperator: "contains" } })],
+  by_role: [1, () => auth.api.listUsers({ headers, query: { limit: 100, filterField: "role", filterValue: "editor", filterOperator: "eq" } })],
+  by_banned: [1, () => auth.api.listUsers({ headers, query: { limit: 100, filterField: "banned", filterValue: true, filterOperator: "eq" } })],
+  ban_unban: [3, async () => {
+    await auth.api.banUser({ headers, body: { userId: target, banReason: "spam" } });
+    await auth.api.unbanUser({ headers, body: { userId: target } });
+  }],
+};
+const took = {};
+for (const [name, [times, call]] of Object.entries(calls)) {
+  took[name] = [];
+  for (let n = 0; n < repeat * times + 2; n++) {
+    const began = process.hrtime.bigint();
+    await call();
+    // The first two warm up.
+    if (n >= 2) took[name].push(Number(process.hrtime.bigint() - began) / 1000);
+  }
+}
+console.log(JSON.stringify(took));
+await pool.end();

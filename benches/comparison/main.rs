@@ -1,0 +1,139 @@
+//! What it takes at a million users (PG_AUTH_BENCH_USERS says another number), against what one would pick instead: medians of one run on one
+//! server, into docs/benchmarks.md. Ours is called as an application calls it, over the wire and prepared; Better Auth through its own API.
+
+mod plot;
+mod rows;
+mod sample;
+
+use pgrx_tests::{Actor, Cluster, development_directory, succeed};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::Command;
+
+/// The databases: ours, a small one of ours, and Better Auth's.
+pub struct Stage {
+    pub cluster: Cluster,
+    pub users: u32,
+}
+
+/// Users of the small database.
+pub const FEW: u32 = 100_000;
+
+const SETTINGS: [(&str, &str); 7] = [
+    ("shared_preload_libraries", "'pg_auth'"),
+    ("shared_buffers", "'2GB'"),
+    ("max_wal_size", "'8GB'"),
+    ("max_connections", "50"),
+    ("auth.purge_interval", "0"),
+    // Tables that were just filled are not vacuumed in the midst of it.
+    ("autovacuum", "off"),
+    ("synchronous_commit", "on"),
+];
+
+impl Stage {
+    fn new() -> Self {
+        let users = std::env::var("PG_AUTH_BENCH_USERS").map_or(1_000_000, |number| number.parse().expect("a number of users"));
+        let stage = Stage { cluster: Cluster::start("bench", &SETTINGS), users };
+        let mut dba = stage.cluster.connect("postgres", "postgres");
+        dba.run("create role app login; create role service login");
+        for (database, users) in [("ours", users), ("few", FEW.min(users))] {
+            println!("==> filling the database \"{database}\" with {users} users");
+            dba.run(&format!("create database {database}"));
+            let mut dba = stage.cluster.connect("postgres", database);
+            dba.run("create extension pg_auth cascade; grant anon, authenticated to app; grant auth_admin to service");
+            dba.run(&include_str!("seed.sql").replace("$users", &users.to_string()));
+            dba.run("vacuum analyze");
+        }
+        println!("==> filling Better Auth's with as many");
+        dba.run("create database better");
+        stage.better_auth("migrate");
+        let mut dba = stage.cluster.connect("postgres", "better");
+        dba.run(&include_str!("seed_peer.sql").replace("$users", &users.to_string()));
+        dba.run("vacuum analyze");
+        stage
+    }
+
+    /// Somebody in our database.
+    pub fn connect(&self, role: &str, database: &str) -> Actor {
+        self.cluster.connect(role, database)
+    }
+
+    /// A connection that holds the session of an administrator.
+    pub fn admin(&self) -> Actor {
+        let mut dba = self.connect("postgres", "ours");
+        dba.run("select auth.create_user('admin' || gen_random_uuid() || '@bench.example', 'correct horse battery', 'Admin', '{admin}')");
+        let email: String = dba.one("select email from auth.users where email like 'admin%' order by created_at desc limit 1");
+        let mut app = self.connect("app", "ours");
+        let result = app.json(&format!("select auth.sign_in('{email}', 'correct horse battery')"));
+        app.adopt(&email, &result)
+    }
+
+    /// Runs Better Auth; what it prints.
+    fn better_auth(&self, argument: &str) -> String {
+        let directory = development_directory();
+        let script = directory.join("peers/comparison.mjs");
+        fs::write(&script, include_str!("better_auth.mjs")).expect("a script");
+        let output = succeed(
+            Command::new(directory.join("python/bin/node"))
+                .arg(&script)
+                .arg(argument)
+                .env("PGHOST", self.cluster.socket())
+                .env("PGPORT", self.cluster.port.to_string())
+                .env("PGUSER", "postgres")
+                .env("PGDATABASE", "better")
+                .env("BETTER_AUTH_TELEMETRY", "0"),
+        );
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Its times, in microseconds.
+    pub fn better_auths_times(&self) -> BTreeMap<String, Vec<f64>> {
+        println!("==> measuring Better Auth");
+        serde_json::from_str(&self.better_auth("20")).expect("times")
+    }
+}
+
+/// libargon2, in a process of its own that hashes once for each line.
+pub struct Argon2(std::process::Child);
+
+impl Argon2 {
+    /// At the cost that ours has by default.
+    pub fn start() -> Self {
+        let script = "import sys, argon2.low_level as a\nfor line in sys.stdin:\n    a.hash_secret_raw(b'correct horse battery', b'0123456789abcdef', 2, 19456, 1, 32, a.Type.ID)\n    print(flush=True)";
+        let child = Command::new(development_directory().join("python/bin/python"))
+            .args(["-c", script])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        Argon2(child.expect("python with argon2-cffi"))
+    }
+
+    /// Once.
+    pub fn hash(&mut self) {
+        self.0.stdin.as_mut().expect("its input").write_all(b"\n").expect("a line");
+        self.0.stdout.as_mut().expect("its output").read_exact(&mut [0]).expect("a line");
+    }
+}
+
+impl Drop for Argon2 {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn main() {
+    // "cargo bench" passes it.
+    if std::env::args().any(|argument| argument == "--list") {
+        return;
+    }
+    let stage = Stage::new();
+    let rows = rows::measure(&stage);
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
+    let table = rows::table(&rows, &stage);
+    println!("\n{table}");
+    fs::write(docs.join("benchmarks.md"), table).expect("docs/benchmarks.md");
+    fs::write(docs.join("benchmarks.svg"), plot::svg(&rows)).expect("docs/benchmarks.svg");
+}

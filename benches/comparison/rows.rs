@@ -1,0 +1,352 @@
+//! What is measured.
+
+use crate::sample::{in_turns, median};
+use crate::{FEW, Stage};
+use postgres::types::ToSql;
+use postgres::{Client, Statement};
+use std::fmt::Write;
+
+/// A line of the table.
+pub struct Row {
+    pub what: &'static str,
+    pub against: &'static str,
+    /// In microseconds.
+    pub ours: f64,
+    pub theirs: f64,
+    /// Of a speedup the least, otherwise the most.
+    pub must: f64,
+    pub goal: Goal,
+}
+
+/// What a ratio must be.
+#[derive(PartialEq)]
+pub enum Goal {
+    /// Theirs by ours.
+    Faster,
+    /// Ours by theirs.
+    AtMost,
+    /// Ours less theirs, in microseconds.
+    Beyond,
+}
+
+impl Row {
+    pub fn is_speedup(&self) -> bool {
+        self.goal == Goal::Faster
+    }
+
+    pub fn ratio(&self) -> f64 {
+        match self.goal {
+            Goal::Faster => self.theirs / self.ours,
+            Goal::AtMost => self.ours / self.theirs,
+            Goal::Beyond => self.ours - self.theirs,
+        }
+    }
+
+    fn is_reached(&self) -> bool {
+        if self.is_speedup() { self.ratio() >= self.must } else { self.ratio() <= self.must }
+    }
+}
+
+/// The table as Markdown.
+pub fn table(rows: &[Row], stage: &Stage) -> String {
+    let machine = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = machine
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("a processor", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let version: String = stage.connect("postgres", "postgres").one("select split_part(version(), ' on ', 1)");
+    let mut text = format!(
+        "# Benchmarks\n\nWritten by `make bench`: {} users, {cores} cores of {model}, {version}, client on the same machine. Medians; what stands in one\nline was measured in turns or one after the other in one run.\n\n![How many times sooner](benchmarks.svg)\n\n| what | ours | against | theirs | ratio | must be | |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+        stage.users
+    );
+    for row in rows {
+        let (ratio, must) = match row.goal {
+            Goal::Faster => (format!("{:.0} × faster", row.ratio()), format!("≥ {} ×", row.must)),
+            Goal::AtMost => (format!("{:.2} ×", row.ratio()), format!("≤ {} ×", row.must)),
+            Goal::Beyond => (format!("{} more", time(row.ratio())), format!("≤ {} more", time(row.must))),
+        };
+        let reached = if row.is_reached() { "reached" } else { "**not reached**" };
+        writeln!(text, "| {} | {} | {} | {} | {ratio} | {must} | {reached} |", row.what, time(row.ours), row.against, time(row.theirs))
+            .expect("text");
+    }
+    text
+}
+
+fn time(microseconds: f64) -> String {
+    match microseconds {
+        us if us >= 1e6 => format!("{:.1} s", us / 1e6),
+        us if us >= 1e3 => format!("{:.2} ms", us / 1e3),
+        us => format!("{us:.0} µs"),
+    }
+}
+
+fn run(client: &mut Client, statement: &Statement, arguments: &[&(dyn ToSql + Sync)]) {
+    assert!(!client.query(statement, arguments).expect("an answer").is_empty());
+}
+
+/// A number that comes only once in a while.
+fn scattered(n: usize, of: u32) -> u32 {
+    1 + (n as u64 * 2_654_435_761 % u64::from(of)) as u32
+}
+
+/// All lines.
+pub fn measure(stage: &Stage) -> Vec<Row> {
+    let mut rows = sessions(stage);
+    rows.extend(hashing(stage));
+    rows.extend(policies(stage));
+    rows.extend(administration(stage));
+    rows.extend(bulk(stage));
+    rows
+}
+
+fn sessions(stage: &Stage) -> Vec<Row> {
+    println!("==> measuring sessions");
+    let mut app = stage.connect("app", "ours").client;
+    let mut few = stage.connect("app", "few").client;
+    let plain = app.prepare("select user_id, expires_at from public.plain where id = md5($1)::uuid").expect("prepared");
+    let [use_session, get_session, in_few] = [
+        app.prepare("select auth.use_session($1)").expect("prepared"),
+        app.prepare("select auth.get_session()").expect("prepared"),
+        few.prepare("select auth.use_session($1)").expect("prepared"),
+    ];
+    let users = stage.users;
+    let both = std::cell::RefCell::new((&mut app, &mut few));
+    let in_transaction = |of_few: bool, statement: &Statement, argument: &str| {
+        let mut both = both.borrow_mut();
+        run(if of_few { both.1 } else { both.0 }, statement, &[&argument]);
+    };
+    // Each in a transaction of its own, as use_session needs it to be of any use.
+    both.borrow_mut().0.batch_execute("begin").expect("begin");
+    both.borrow_mut().1.batch_execute("begin").expect("begin");
+    let [select, ours, smaller] = in_turns(
+        4_000,
+        [
+            &mut |n| in_transaction(false, &plain, &format!("session{}", scattered(n, users))),
+            &mut |n| in_transaction(false, &use_session, &format!("as_bench_{}", scattered(n, users))),
+            &mut |n| in_transaction(true, &in_few, &format!("as_bench_{}", scattered(n, FEW.min(users)))),
+        ],
+    );
+    let [read] = in_turns(2_000, [&mut |_| run(both.borrow_mut().0, &get_session, &[])]);
+    drop(both);
+    app.batch_execute("commit").expect("commit");
+    let better = stage.better_auths_times();
+    BETTER.with(|times| times.replace(better.iter().map(|(name, times)| (name.clone(), median(times))).collect()));
+    vec![
+        Row {
+            what: "use_session",
+            against: "a prepared SELECT by primary key",
+            ours: median(&ours),
+            theirs: median(&select),
+            must: 1.5,
+            goal: Goal::AtMost,
+        },
+        Row {
+            what: "use_session, all sessions",
+            against: "the same among 100,000",
+            ours: median(&ours),
+            theirs: median(&smaller),
+            must: 1.2,
+            goal: Goal::AtMost,
+        },
+        Row {
+            what: "get_session",
+            against: "Better Auth getSession",
+            ours: median(&read),
+            theirs: better_auth("get_session"),
+            must: 20.0,
+            goal: Goal::Faster,
+        },
+    ]
+}
+
+thread_local! {
+    static BETTER: std::cell::RefCell<std::collections::BTreeMap<String, f64>> = const { std::cell::RefCell::new(std::collections::BTreeMap::new()) };
+}
+
+fn better_auth(what: &str) -> f64 {
+    BETTER.with_borrow(|times| times[what])
+}
+
+/// Sign-in and its hash, against libargon2 through argon2-cffi.
+fn hashing(stage: &Stage) -> Vec<Row> {
+    println!("==> measuring hashing");
+    let mut dba = stage.connect("postgres", "ours");
+    dba.run("select auth.create_user('hasher@bench.example', 'correct horse battery')");
+    let mut app = stage.connect("app", "ours").client;
+    let sign_in = app.prepare("select auth.sign_in($1, $2)").expect("prepared");
+    // A password that is checked and nothing else: of a user who is asked again.
+    let mut own = stage.connect("app", "ours");
+    let result = own.json("select auth.sign_in('hasher@bench.example', 'correct horse battery')");
+    let mut own = own.adopt("hasher@bench.example", &result).client;
+    let verify = own.prepare("select auth.verify_password($1)").expect("prepared");
+    let mut theirs = crate::Argon2::start();
+    let [sign_in, verify, library] = in_turns(
+        150,
+        [
+            &mut |_| run(&mut app, &sign_in, &[&"hasher@bench.example", &"correct horse battery"]),
+            &mut |_| run(&mut own, &verify, &[&"correct horse battery"]),
+            &mut |_| theirs.hash(),
+        ],
+    );
+    let _ = verify;
+    vec![
+        Row {
+            what: "sign_in",
+            against: "libargon2 alone at equal cost",
+            ours: median(&sign_in),
+            theirs: median(&library),
+            must: 1_000.0,
+            goal: Goal::Beyond,
+        },
+        Row {
+            what: "argon2id in verify_password",
+            against: "libargon2 at equal cost",
+            ours: median(&verify),
+            theirs: median(&library),
+            must: 1.1,
+            goal: Goal::AtMost,
+        },
+    ]
+}
+
+/// A policy that asks who is calling, against one that is a constant.
+fn policies(stage: &Stage) -> Vec<Row> {
+    println!("==> measuring policies");
+    let mut dba = stage.connect("postgres", "ours");
+    dba.run(
+        "create table public.notes as select n as id, md5('user' || (1 + n % 7))::uuid as user_id from generate_series(1, 500000) n;
+         grant select on public.notes to authenticated; alter table public.notes enable row level security",
+    );
+    dba.run("vacuum analyze public.notes");
+    let mut app = stage.connect("app", "ours");
+    app.run("set max_parallel_workers_per_gather = 0; select auth.use_session('as_bench_1', false)");
+    let mut times = Vec::new();
+    for condition in ["user_id = md5('user1')::uuid", "user_id = (select auth.uid())", "user_id = auth.uid()"] {
+        dba.run(&format!(
+            "drop policy if exists own on public.notes; create policy own on public.notes for select to authenticated using ({condition})"
+        ));
+        let [took] = in_turns(12, [&mut |_| app.run("select count(*) from public.notes")]);
+        times.push(median(&took));
+    }
+    vec![
+        Row {
+            what: "500,000 rows under (select auth.uid())",
+            against: "a constant",
+            ours: times[1],
+            theirs: times[0],
+            must: 1.05,
+            goal: Goal::AtMost,
+        },
+        Row {
+            what: "500,000 rows under auth.uid()",
+            against: "a constant",
+            ours: times[2],
+            theirs: times[0],
+            must: 2.0,
+            goal: Goal::AtMost,
+        },
+    ]
+}
+
+fn administration(stage: &Stage) -> Vec<Row> {
+    println!("==> measuring administration");
+    let users = stage.users;
+    let mut admin = stage.admin().client;
+    let page = |arguments: &str| format!("select auth.list_users_page({arguments})");
+    let [first, search, role, banned, after] = [
+        page("page_size => 100"),
+        page("page_size => 10, search_value => $1::text"),
+        page("page_size => 100, filter_field => 'role', filter_value => 'editor'"),
+        page("page_size => 100, filter_field => 'banned', filter_value => 'true'"),
+        page("page_size => 100, count => 'none', after_cursor => $1::text"),
+    ]
+    .map(|sql| admin.prepare(&sql).expect("prepared"));
+    let without_count = admin.prepare(&page("page_size => 100, count => 'none'")).expect("prepared");
+    // The cursor before the middle: found by walking is the client's way, but takes long.
+    let deep: serde_json::Value =
+        admin.query_one(&page(&format!("page_size => 1, page_offset => {}, count => 'none'", users / 2)), &[]).expect("a page").get(0);
+    let cursor = deep["next_cursor"].as_str().expect("a cursor").to_owned();
+    let target: uuid::Uuid = admin.query_one("select md5('user77')::uuid", &[]).expect("an id").get(0);
+    let [ban, unban] = ["select auth.ban_user($1)", "select auth.unban_user($1)"].map(|sql| admin.prepare(sql).expect("prepared"));
+    let many = stage.connect("postgres", "ours").one::<uuid::Uuid>(
+        "with sessions as (insert into auth.sessions (user_id, expires_at) select md5('user99')::uuid, '2100-01-01' from generate_series(1, 100000) returning id),
+              keys as (insert into auth_private.session_keys (token_hash, session_id, epoch) select sha256(id::text::bytea), id, 0 from sessions)
+         select md5('user99')::uuid",
+    );
+    let admin = std::cell::RefCell::new(admin);
+    let call = |statement: &Statement, arguments: &[&(dyn ToSql + Sync)]| run(&mut admin.borrow_mut(), statement, arguments);
+    let [first, search, role, banned, deep, shallow, ban_unban, ban_many, ban_one] = in_turns(
+        60,
+        [
+            &mut |_| call(&first, &[]),
+            &mut |n| call(&search, &[&format!("r{}@", scattered(n, 100_000))]),
+            &mut |_| call(&role, &[]),
+            &mut |_| call(&banned, &[]),
+            &mut |_| call(&after, &[&cursor]),
+            &mut |_| call(&without_count, &[]),
+            &mut |_| {
+                call(&ban, &[&target]);
+                call(&unban, &[&target]);
+            },
+            &mut |_| call(&ban, &[&many]),
+            &mut |_| call(&ban, &[&target]),
+        ],
+    );
+    let against = |what: &'static str, name: &str, took: &[f64], must: f64, call: &'static str| Row {
+        what,
+        against: call,
+        ours: median(took),
+        theirs: better_auth(name),
+        must,
+        goal: Goal::Faster,
+    };
+    vec![
+        against("list_users_page, exact total", "first_page", &first, 50.0, "Better Auth listUsers"),
+        against("contains-search on email, 10 rows", "search", &search, 50.0, "Better Auth listUsers"),
+        against("filter by role", "by_role", &role, 50.0, "Better Auth listUsers"),
+        against("filter by banned", "by_banned", &banned, 50.0, "Better Auth listUsers"),
+        Row {
+            what: "page in the middle by cursor",
+            against: "the first page",
+            ours: median(&deep),
+            theirs: median(&shallow),
+            must: 1.3,
+            goal: Goal::AtMost,
+        },
+        against("ban_user and unban_user", "ban_unban", &ban_unban, 5.0, "Better Auth banUser, unbanUser"),
+        Row {
+            what: "ban of a user with 100,000 sessions",
+            against: "of one with 1",
+            ours: median(&ban_many),
+            theirs: median(&ban_one),
+            must: 1.5,
+            goal: Goal::AtMost,
+        },
+    ]
+}
+
+/// Many at once.
+fn bulk(stage: &Stage) -> Vec<Row> {
+    println!("==> measuring imports");
+    let mut service = stage.connect("service", "ours");
+    let batch = 5_000;
+    let mut took = Vec::new();
+    for round in 0..5 {
+        let rows: Vec<serde_json::Value> = (0..batch)
+            .map(|n| {
+                serde_json::json!({"email": format!("import{round}-{n}@bench.example"), "name": "Imported", "email_verified": true,
+                                        "password_hash": "$2b$10$abcdefghijklmnopqrstuu5Lt0g67CMDyf2EK8vJxo2CtnMNvUZnW"})
+            })
+            .collect();
+        let began = std::time::Instant::now();
+        let created: i64 = service
+            .client
+            .query_one("select count(*) from auth.import_users($1) where status = 'created'", &[&serde_json::Value::from(rows)])
+            .expect("imported")
+            .get(0);
+        took.push(began.elapsed().as_secs_f64() * 1e6 / f64::from(batch));
+        assert_eq!(created, i64::from(batch));
+    }
+    vec![Row { what: "import_users, a user", against: "20,000 a second", ours: median(&took), theirs: 50.0, must: 1.0, goal: Goal::AtMost }]
+}
