@@ -30,6 +30,7 @@ pgrx::pg_module_magic!();
 pub extern "C-unwind" fn _PG_init() {
     backend::harden();
     backend::memory::define();
+    backend::snapshot::define();
     config::define();
     backend::attempt_counters::define();
     backend::log_redaction::define();

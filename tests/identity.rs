@@ -303,3 +303,43 @@ fn anonymous_is_null_and_false() {
     assert!(app.one::<Vec<String>>("select auth.current_user_roles()").is_empty());
     assert_eq!(app.one::<Option<serde_json::Value>>("select auth.get_session()"), None);
 }
+
+/// What was found out about a session is kept for as long as a statement sees the same: each of these changes what it sees, or takes that back.
+#[test]
+fn what_is_remembered_does_not_outlive_what_it_was_read_from() {
+    let db = Database::new();
+    let ann = db.user("Ann");
+    for level in ["read committed", "repeatable read", "serializable"] {
+        let mut dba = db.dba();
+        dba.run(&format!("begin isolation level {level}; select auth.use_session('{}')", ann.token));
+        let mut is_signed_in = |sql: &str| {
+            dba.run(sql);
+            dba.one::<bool>("select auth.uid() is not null")
+        };
+        let ends = format!("update auth.sessions set expires_at = expires_at - interval '100 years' where id = '{}'", ann.session);
+        assert!(is_signed_in("select 1"), "{level}");
+        assert!(!is_signed_in(&format!("savepoint a; {ends}")), "{level}: our own change");
+        assert!(is_signed_in("rollback to a"), "{level}: taken back");
+        assert!(!is_signed_in(&ends), "{level}: and made again");
+        assert!(is_signed_in("rollback to a; release a"), "{level}: taken back again");
+        assert!(is_signed_in("savepoint b; savepoint c; rollback to b"), "{level}");
+        dba.run("rollback");
+    }
+    // Somebody else's change, between two statements of one transaction.
+    let mut reader = db.dba();
+    reader.run(&format!("begin; select auth.use_session('{}')", ann.token));
+    assert!(reader.is_signed_in());
+    db.service().run(&format!("select auth.revoke_user_session('{}')", ann.session));
+    assert!(!reader.is_signed_in());
+}
+
+#[test]
+fn a_session_ends_in_the_midst_of_a_statement() {
+    let db = Database::new();
+    let mut ann = db.user("Ann");
+    let soon = format!("update auth.sessions set expires_at = clock_timestamp() + interval '300 ms' where id = '{}'", ann.session);
+    db.dba().run(&soon);
+    let calls = "select auth.uid() is not null from generate_series(1, 40), lateral (select pg_sleep(0.02) where generate_series > 0) s";
+    let good: Vec<bool> = ann.column(calls);
+    assert!(good[0] && !good[39], "{good:?}");
+}

@@ -13,6 +13,8 @@ const NAME: &CStr = c"auth.identity";
 
 thread_local! {
     static WRITING: Cell<bool> = const { Cell::new(false) };
+    /// What the setting says.
+    static IN_USE: Cell<Option<Identity>> = const { Cell::new(None) };
 }
 
 thread_local! {
@@ -75,7 +77,7 @@ pub fn define() {
             GucContext::Suset,
             flags,
             Some(check),
-            None,
+            Some(assign),
             None,
         );
     }
@@ -91,20 +93,25 @@ unsafe extern "C-unwind" fn check(value: *mut *mut c_char, _extra: *mut *mut c_v
     }
 }
 
-/// The session in use, good or not. None in code that the caller did not choose to run.
-pub fn get() -> Option<Identity> {
-    if super::state::is_strangers_code() {
-        return None;
-    }
-    let text = IDENTITY.get()?;
-    let text = text.to_str().ok()?;
-    let (scope, session) = text.split_at_checked(1)?;
+/// Follows the setting, also when a rollback or the end of a function sets it back: reading it is then a read of memory.
+unsafe extern "C-unwind" fn assign(value: *const c_char, _extra: *mut c_void) {
+    // SAFETY: null or a C string.
+    IN_USE.set(if value.is_null() { None } else { parse(unsafe { CStr::from_ptr(value) }) });
+}
+
+fn parse(text: &CStr) -> Option<Identity> {
+    let (scope, session) = text.to_str().ok()?.split_at_checked(1)?;
     let scope = match scope {
         "T" => Scope::Transaction,
         "C" => Scope::Connection,
         _ => return None,
     };
     Some(Identity { session: uuid::Uuid::parse_str(session).ok()?, scope })
+}
+
+/// The session in use, good or not. None in code that the caller did not choose to run.
+pub fn get() -> Option<Identity> {
+    if super::state::is_strangers_code() { None } else { IN_USE.get() }
 }
 
 /// Makes a session the one in use, or none.

@@ -13,6 +13,7 @@ pub mod request;
 pub mod roles;
 pub mod settings;
 pub mod slots;
+pub mod snapshot;
 pub mod spi;
 pub mod state;
 pub mod workers;

@@ -8,6 +8,7 @@ pub use audit::Record;
 pub use credential::{Attempt, charge, hash_password, is_outdated, is_same_password};
 pub use origin::Origin;
 
+use crate::backend::snapshot::{self, Stamp};
 use crate::backend::{identity, ids, state};
 use crate::domain::permission::{Holdings, IMPERSONATE_ADMINS};
 use crate::error::{Code, Error, Result};
@@ -41,9 +42,19 @@ pub struct Person {
 }
 
 thread_local! {
-    /// From the door that looked the caller up to the function that asked it to. Nothing is remembered from one question to the
-    /// next: what a statement sees can change with every command and every rollback to a savepoint.
+    /// From the door that looked the caller up to the function that asked it to.
     static HANDED_OVER: RefCell<Option<Caller>> = const { RefCell::new(None) };
+    /// The answer to the last question about the session in use. It holds for who sees the same and until the session ends.
+    static LAST: RefCell<Option<Answer>> = const { RefCell::new(None) };
+}
+
+/// What was found out about a session.
+struct Answer {
+    seen: Stamp,
+    about: uuid::Uuid,
+    /// None for one that is not good.
+    session: Option<LiveSession>,
+    rights: Option<Rc<(Vec<String>, Holdings)>>,
 }
 
 impl Caller {
@@ -145,6 +156,9 @@ fn looked_up(mode: Mode) -> Caller {
     if identity::get().is_none() {
         return without_session();
     }
+    if let Some(known) = Some(mode).filter(|mode| *mode == Mode::Read).and_then(|_| known_caller()) {
+        return known;
+    }
     callers::resolve_through_door(mode);
     HANDED_OVER.take().unwrap_or(Caller::Ended)
 }
@@ -215,9 +229,17 @@ pub fn resolve() -> Caller {
     if identity::get().is_none() {
         return without_session();
     }
+    if let Some(known) = known_caller() {
+        return known;
+    }
     match live_session() {
         Some(session) => {
             let rights = Rc::new(callers::holdings_of_user(session.user));
+            LAST.with_borrow_mut(|last| {
+                if let Some(last) = last.as_mut().filter(|last| last.session.as_ref().is_some_and(|known| known.id == session.id)) {
+                    last.rights = Some(Rc::clone(&rights));
+                }
+            });
             Caller::User(Person { session, rights })
         }
         None => Caller::Ended,
@@ -226,30 +248,61 @@ pub fn resolve() -> Caller {
 
 /// The session in use, for functions of auth_door that need no rights.
 pub fn live_session() -> Option<LiveSession> {
-    session_by_id(ids::servers(identity::get()?.session))
+    let about = identity::get()?.session;
+    if let Some(known) = known(about, |answer| answer.session.clone()) {
+        return known;
+    }
+    let seen = snapshot::stamp();
+    let session = session_by_id(ids::servers(about));
+    LAST.set(seen.map(|seen| Answer { seen, about, session: session.clone(), rights: None }));
+    session
+}
+
+/// What of the last answer holds now.
+fn known<T>(about: uuid::Uuid, part: impl FnOnce(&Answer) -> T) -> Option<T> {
+    LAST.with_borrow(|last| {
+        let answer = last.as_ref().filter(|last| last.about == about && snapshot::stamp() == Some(last.seen))?;
+        // Time passes within a statement.
+        let is_over = answer.session.as_ref().is_some_and(|session| session.expires_at <= state::clock());
+        (!is_over).then(|| part(answer))
+    })
+}
+
+fn known_caller() -> Option<Caller> {
+    let about = identity::get()?.session;
+    known(about, |answer| match (&answer.session, &answer.rights) {
+        (None, _) => Some(Caller::Ended),
+        (Some(session), Some(rights)) => Some(Caller::User(Person { session: session.clone(), rights: Rc::clone(rights) })),
+        (Some(_), None) => None,
+    })
+    .flatten()
 }
 
 /// The live session with this id, for functions of auth_door.
 pub fn session_by_id(session: Uuid) -> Option<LiveSession> {
-    callers::session_by_id(Mode::Read, session).filter(|session| impersonation_holds(Mode::Read, session))
+    bounded(Mode::Read, callers::session_by_id(Mode::Read, session))
 }
 
 /// The live session with this token, for functions of auth_door. The newest there is, where that can be had: "select
 /// use_session(sign_in(…) ->> 'token')" opens the session in the same statement.
 pub fn session_by_token(token_hash: [u8; 32]) -> Option<LiveSession> {
     let mode = if state::is_read_only() { Mode::Read } else { Mode::Write };
-    callers::session_by_token(mode, token_hash).filter(|session| impersonation_holds(mode, session))
+    bounded(mode, callers::session_by_token(mode, token_hash))
 }
 
 fn without_session() -> Caller {
     if state::is_trusted_role() { Caller::DatabaseRole } else { Caller::Anonymous }
 }
 
-/// An impersonation is good while the real person's own session is, and while they hold the right to it.
-fn impersonation_holds(mode: Mode, session: &LiveSession) -> bool {
-    let Some(impersonator) = session.impersonator else { return true };
-    let Some(parent) = session.parent.and_then(|parent| callers::session_by_id(mode, parent)) else { return false };
-    parent.user == impersonator && may_impersonate(&callers::holdings_of_user(impersonator).1, &callers::holdings_of_user(session.user).1)
+/// An impersonation is good while the real person's own session is, with which it ends, and while they hold the right to it.
+fn bounded(mode: Mode, session: Option<LiveSession>) -> Option<LiveSession> {
+    let session = session?;
+    let Some(impersonator) = session.impersonator else { return Some(session) };
+    let parent = callers::session_by_id(mode, session.parent?)?;
+    let holds = parent.user == impersonator
+        && may_impersonate(&callers::holdings_of_user(impersonator).1, &callers::holdings_of_user(session.user).1);
+    let expires_at = session.expires_at.min(parent.expires_at);
+    holds.then_some(LiveSession { expires_at, ..session })
 }
 
 /// Whether somebody who holds the one may act as somebody who holds the other.

@@ -19,6 +19,8 @@ pub struct LiveSession {
     pub authenticated_at: i64,
     /// Never slides past a limit of its own.
     pub limited: bool,
+    /// When it ends, in microseconds since 2000-01-01.
+    pub expires_at: i64,
 }
 
 fn live_session(row: &Row) -> LiveSession {
@@ -29,6 +31,7 @@ fn live_session(row: &Row) -> LiveSession {
         parent: row.get(4),
         authenticated_at: row.value::<TimestampWithTimeZone>(5).into_inner(),
         limited: row.value(6),
+        expires_at: row.value::<TimestampWithTimeZone>(7).into_inner(),
     }
 }
 
@@ -37,7 +40,7 @@ fn live_session(row: &Row) -> LiveSession {
 pub fn session_by_id(mode: Mode, session: Uuid) -> Option<LiveSession> {
     first(
         mode,
-        "select s.id, s.user_id, s.impersonated_by, k.parent_session_id, k.authenticated_at, k.slides_until is not null
+        "select s.id, s.user_id, s.impersonated_by, k.parent_session_id, k.authenticated_at, k.slides_until is not null, s.expires_at
            from auth.sessions s
            join auth_private.session_keys k on k.session_id operator(pg_catalog.=) s.id
           where s.id operator(pg_catalog.=) $1
@@ -54,7 +57,7 @@ pub fn session_by_id(mode: Mode, session: Uuid) -> Option<LiveSession> {
 pub fn session_by_token(mode: Mode, token_hash: [u8; 32]) -> Option<LiveSession> {
     first(
         mode,
-        "select s.id, s.user_id, s.impersonated_by, k.parent_session_id, k.authenticated_at, k.slides_until is not null
+        "select s.id, s.user_id, s.impersonated_by, k.parent_session_id, k.authenticated_at, k.slides_until is not null, s.expires_at
            from auth_private.session_keys k
            join auth.sessions s on s.id operator(pg_catalog.=) k.session_id
           where k.token_hash operator(pg_catalog.=) $1
