@@ -4,19 +4,15 @@ use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::c_void;
 
-/// What a statement sees.
-///
-/// `snapXactCompletionCount` counts the transactions of the cluster that have ended, and is by what the server itself knows that a
-/// snapshot can be used again (GetSnapshotDataReuse). With the command's number, which grows with every change of our own, and the number
-/// of savepoints that were rolled back to, which takes such changes back, it says all.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Stamp {
-    completed: u64,
+/// What a statement sees: of other transactions, those that had ended when its snapshot was taken; of our own, what was changed before this
+/// command. Savepoints that are rolled back to take such changes back.
+#[derive(PartialEq, Eq)]
+pub struct Sight {
     bounds: (pg_sys::TransactionId, pg_sys::TransactionId),
     command: pg_sys::CommandId,
     rollbacks: u64,
-    /// Of a parallel worker, whose snapshot is its leader's and without a count: which one it is. It has that one for life.
-    in_worker: usize,
+    running: Vec<pg_sys::TransactionId>,
+    running_below: Vec<pg_sys::TransactionId>,
 }
 
 thread_local! {
@@ -40,25 +36,49 @@ pub fn define() {
     unsafe { pg_sys::RegisterSubXactCallback(Some(count_rollback), std::ptr::null_mut()) };
 }
 
-/// What the active statement sees; none where that cannot be said.
-pub fn stamp() -> Option<Stamp> {
-    // SAFETY: the active snapshot lives while a statement runs.
-    unsafe {
-        if !pg_sys::ActiveSnapshotSet() {
-            return None;
-        }
-        let address = pg_sys::GetActiveSnapshot();
-        let snapshot = &*address;
-        let is_in_worker = pg_sys::ParallelWorkerNumber >= 0;
-        if snapshot.snapXactCompletionCount == 0 && !is_in_worker {
-            return None;
-        }
-        Some(Stamp {
-            completed: snapshot.snapXactCompletionCount,
+impl Sight {
+    /// Of the active statement; none where that cannot be said.
+    pub fn now() -> Option<Self> {
+        active().map(|snapshot| Sight {
             bounds: (snapshot.xmin, snapshot.xmax),
             command: snapshot.curcid,
             rollbacks: ROLLBACKS.get(),
-            in_worker: if is_in_worker { address as usize } else { 0 },
+            running: running(snapshot).to_vec(),
+            running_below: running_below(snapshot).to_vec(),
         })
     }
+
+    /// Whether the active statement sees the same.
+    pub fn is_still(&self) -> bool {
+        active().is_some_and(|snapshot| {
+            self.bounds == (snapshot.xmin, snapshot.xmax)
+                && self.command == snapshot.curcid
+                && self.rollbacks == ROLLBACKS.get()
+                && self.running == running(snapshot)
+                && self.running_below == running_below(snapshot)
+        })
+    }
+}
+
+fn active() -> Option<&'static pg_sys::SnapshotData> {
+    // SAFETY: the active snapshot lives while a statement runs, and nobody here keeps the reference for longer than a comparison.
+    unsafe {
+        let snapshot = if pg_sys::ActiveSnapshotSet() { pg_sys::GetActiveSnapshot().as_ref() } else { None };
+        snapshot.filter(|snapshot| snapshot.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC)
+    }
+}
+
+fn running(snapshot: &pg_sys::SnapshotData) -> &[pg_sys::TransactionId] {
+    // SAFETY: as many as it says.
+    unsafe { ids(snapshot.xip, snapshot.xcnt as usize) }
+}
+
+fn running_below(snapshot: &pg_sys::SnapshotData) -> &[pg_sys::TransactionId] {
+    // SAFETY: as above; where there were too many, the server looks each up, and finds the same for the same snapshot.
+    unsafe { ids(snapshot.subxip, snapshot.subxcnt.max(0) as usize) }
+}
+
+unsafe fn ids<'a>(first: *const pg_sys::TransactionId, count: usize) -> &'a [pg_sys::TransactionId] {
+    // SAFETY: the caller's promise.
+    if first.is_null() || count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(first, count) } }
 }

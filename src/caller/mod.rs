@@ -8,7 +8,7 @@ pub use audit::Record;
 pub use credential::{Attempt, charge, hash_password, is_outdated, is_same_password};
 pub use origin::Origin;
 
-use crate::backend::snapshot::{self, Stamp};
+use crate::backend::snapshot::Sight;
 use crate::backend::{identity, ids, state};
 use crate::domain::permission::{Holdings, IMPERSONATE_ADMINS};
 use crate::error::{Code, Error, Result};
@@ -50,7 +50,7 @@ thread_local! {
 
 /// What was found out about a session.
 struct Answer {
-    seen: Stamp,
+    seen: Sight,
     about: uuid::Uuid,
     /// None for one that is not good.
     session: Option<LiveSession>,
@@ -252,7 +252,7 @@ pub fn live_session() -> Option<LiveSession> {
     if let Some(known) = known(about, |answer| answer.session.clone()) {
         return known;
     }
-    let seen = snapshot::stamp();
+    let seen = Sight::now();
     let session = session_by_id(ids::servers(about));
     LAST.set(seen.map(|seen| Answer { seen, about, session: session.clone(), rights: None }));
     session
@@ -261,7 +261,7 @@ pub fn live_session() -> Option<LiveSession> {
 /// What of the last answer holds now.
 fn known<T>(about: uuid::Uuid, part: impl FnOnce(&Answer) -> T) -> Option<T> {
     LAST.with_borrow(|last| {
-        let answer = last.as_ref().filter(|last| last.about == about && snapshot::stamp() == Some(last.seen))?;
+        let answer = last.as_ref().filter(|last| last.about == about && last.seen.is_still())?;
         // Time passes within a statement.
         let is_over = answer.session.as_ref().is_some_and(|session| session.expires_at <= state::clock());
         (!is_over).then(|| part(answer))
