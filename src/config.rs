@@ -81,6 +81,44 @@ fn define_pepper_file() {
     GucRegistry::define_string_guc(c"auth.pepper_file", about, c"", &PEPPER_FILE, context, GucFlags::SUPERUSER_ONLY);
 }
 
+/// Where the library is loaded late, a setting that a client gave before, in its startup packet or to its own role, has displaced what the
+/// server's configuration says, and would then be refused: what remained would be the default that is compiled in. Whoever could bring
+/// that about could sign up where nobody may, or have hashes made without the server's key. So nothing is loaded at all.
+fn refuse_what_others_have_set() {
+    // SAFETY: the server's own table of settings, each of which lives as long as the process.
+    let strangers = unsafe {
+        #[cfg(feature = "pg15")]
+        let (settings, count) = (pg_sys::get_guc_variables(), pg_sys::GetNumConfigOptions());
+        #[cfg(not(feature = "pg15"))]
+        let (settings, count) = {
+            let mut count = 0;
+            (pg_sys::get_guc_variables(&mut count), count)
+        };
+        (0..count as usize).map(|n| &**settings.add(n)).find(|setting| {
+            CStr::from_ptr(setting.name).to_bytes().starts_with(b"auth.")
+                && matches!(setting.reset_scontext, pg_sys::GucContext::PGC_BACKEND | pg_sys::GucContext::PGC_USERSET)
+                && setting.reset_source != pg_sys::GucSource::PGC_S_DEFAULT
+        })
+    };
+    if let Some(setting) = strangers {
+        // SAFETY: as above.
+        let name = unsafe { CStr::from_ptr(setting.name) }.to_string_lossy();
+        pgrx::ereport!(
+            ERROR,
+            pgrx::PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE,
+            format!("permission denied to set parameter \"{name}\"")
+        );
+    }
+}
+
+/// Refuses to be loaded where the settings are not the server's. Before anything else.
+pub fn check() {
+    // SAFETY: reads of the postmaster's own state.
+    if unsafe { !pg_sys::process_shared_preload_libraries_in_progress } {
+        refuse_what_others_have_set();
+    }
+}
+
 /// Defines every setting and keeps the prefix. Once, when the library is loaded.
 pub fn define() {
     define_all();

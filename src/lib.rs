@@ -28,6 +28,7 @@ pgrx::pg_module_magic!();
 /// Called by the server when it loads the library.
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    config::check();
     backend::harden();
     backend::memory::define();
     backend::snapshot::define();

@@ -53,8 +53,8 @@ fn each_mistake_is_found_and_a_good_server_has_none() {
         ("grant auth_owner to service", "revoke auth_owner from service", &["auth_owner high"]),
         ("grant create on schema public to public", "revoke create on schema public from public", &["schema medium"]),
         (
-            "create domain public.user_id as uuid; create table public.profiles (user_id public.user_id references auth.users)",
-            "drop table public.profiles; drop domain public.user_id",
+            "create type public.who as enum ('a'); create cast (public.who as uuid) with inout as implicit; create table public.profiles (user_id public.who references auth.users)",
+            "drop table public.profiles; drop type public.who cascade",
             &["foreign key high"],
         ),
         ("create publication everything for all tables", "drop publication everything", &["publication high"]),

@@ -82,6 +82,15 @@ fn where_the_library_is_preloaded_a_worker_does_it_in_every_database() {
             sleep(Duration::from_millis(50));
         }
     }
+    // Who ends it has it back after a minute: the server brings back whoever does not end with 0.
+    assert_eq!(
+        dba.one::<i64>("select count(pg_terminate_backend(pid)) from pg_stat_activity where backend_type = 'pg_auth housekeeping'"),
+        1
+    );
+    while !cluster.log().contains("background worker \"pg_auth housekeeping\"") {
+        sleep(Duration::from_millis(20));
+    }
+    assert!(cluster.log().lines().any(|line| line.contains("\"pg_auth housekeeping\"") && line.ends_with("exited with exit code 1")));
     // It can be told to do nothing.
     dba.run("alter system set auth.purge_interval = 0");
     dba.run("select pg_reload_conf()");

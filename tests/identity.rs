@@ -50,9 +50,33 @@ fn a_placeholder_set_before_the_library_is_loaded_is_worthless() {
         assert_eq!(uid(&mut mallory), None);
         assert_eq!(mallory.one::<i64>("select count(*) from auth.users"), 0);
     }
-    let mut command = Database::cluster().client("psql", "app", &db.name, ["-XAtc", "select auth.uid() is null"]);
-    command.env("PGOPTIONS", format!("-c auth.identity=C{}", ann.session));
-    assert!(String::from_utf8(command.output().unwrap().stdout).unwrap().contains('t'));
+    let said = with_options(&db, "app", &format!("auth.identity=C{}", ann.session), "select auth.uid()");
+    assert!(said.contains("permission denied to set parameter \"auth.identity\""), "{said}");
+}
+
+/// What psql prints when it connects with a setting in its startup packet.
+fn with_options(db: &Database, role: &str, setting: &str, sql: &str) -> String {
+    let mut command = Database::cluster().client("psql", role, &db.name, ["-XAtc", sql]);
+    let output = command.env("PGOPTIONS", format!("-c {setting}")).output().expect("psql");
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+/// Where the library is loaded late, what a client has set before displaces the configuration, and is then refused itself.
+#[test]
+fn no_client_puts_a_setting_back_to_its_default() {
+    let db = Database::new();
+    db.dba().run(&format!("alter database {} set auth.sign_up = off", db.name));
+    let sign_up = format!("select auth.sign_up('mallory@example.org', '{PASSWORD}')");
+    let said = with_options(&db, "app", "auth.sign_up=x", &sign_up);
+    assert!(said.contains("permission denied to set parameter \"auth.sign_up\""), "{said}");
+    assert_eq!(db.app().refused("alter role app set auth.sign_up = 'x'").sqlstate, "42501");
+    db.app().is_refused(&sign_up, "42501", "SIGN_UP_DISABLED");
+    assert_eq!(db.dba().one::<i64>("select count(*) from auth.users"), 0);
+    assert!(
+        with_options(&db, "postgres", "auth.password_min_length=20", "select auth.uid() is null; show auth.password_min_length")
+            .contains("20"),
+        "superusers may"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! auth.pepper_file: the server's own keys under the hashes, their rotation, and what happens without them. In a cluster of its own.
 
-use pgrx_tests::{Actor, Cluster, PASSWORD, development_directory};
+use pgrx_tests::{Actor, Cluster, PASSWORD, development_directory, succeed};
 use serde_json::Value;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -91,6 +91,13 @@ fn the_key_goes_into_every_hash_and_is_rotated_by_signing_in() {
     assert!(stage.sign_in("ann")["token"].is_string());
     assert_eq!(stage.sign_in("bob"), stage.sign_in("nobody"), "no more than of a wrong password");
     assert!(stage.cluster.log().contains("a password was hashed with the key \"one\""));
+    // No client is told, whatever it asks for.
+    let asked = format!("set client_min_messages = debug1; select auth.sign_in('bob@example.org', '{PASSWORD}')");
+    let said = succeed(&mut stage.cluster.client("psql", "app", "postgres", ["-XAtc", &asked]));
+    assert!(!String::from_utf8_lossy(&said.stderr).contains("key"), "{said:?}");
+
+    let mut dba = stage.cluster.connect("postgres", "postgres");
+    assert_eq!(dba.column::<String>("select finding from auth.check_deployment() where item = 'keys of passwords'"), ["one"]);
 
     // Another key of the same name is none.
     stage.file_says(&format!("one {TWO}\n"), 0o600);
@@ -128,6 +135,9 @@ fn without_its_keys_the_server_checks_and_makes_no_password() {
     problem("line 1: ");
     stage.file_says("", 0o600);
     problem("there is no key in it");
+    fs::remove_file(&stage.file).expect("the file");
+    succeed(std::process::Command::new("mkfifo").arg(&stage.file));
+    problem("a file of at most");
 
     assert!(session.is_signed_in(), "sessions need no password");
     session.is_refused(&format!("select auth.change_password('{PASSWORD}', 'another password')"), "F0000", "MISCONFIGURED");

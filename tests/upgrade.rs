@@ -55,12 +55,17 @@ fn every_release_becomes_this_one_and_keeps_what_is_in_it() {
         let (mut ann, mut root) = (db.user("Ann"), db.admin("Root"));
         db.holder("helper", &["user:list", "ticket:close"]);
         let banned = db.user("Bob");
+        root.run(&format!(
+            "select auth.set_user_roles('{0}', '{{helper}}'), auth.update_user('{0}', '{{\"roles\": [\"user\"]}}')",
+            banned.id
+        ));
         root.run(&format!("select auth.ban_user('{}', 'spam')", banned.id));
         ann.run("select auth.change_email('ann@elsewhere.example')");
         dba.run("create table public.profiles (user_id uuid primary key references auth.users); insert into public.profiles select id from auth.users");
         dba.run("create policy theirs on public.profiles for select to authenticated using (user_id = (select auth.uid()))");
         dba.run("alter table public.profiles enable row level security; grant select on public.profiles to authenticated");
         let before = rows(&mut dba);
+        dba.run("create role greedy; alter default privileges grant all on functions to greedy; alter default privileges grant all on tables to greedy");
 
         dba.run("alter extension pg_auth update");
         assert_eq!(
@@ -68,6 +73,9 @@ fn every_release_becomes_this_one_and_keeps_what_is_in_it() {
             env!("CARGO_PKG_VERSION"),
             "{release}"
         );
+        let given = "select count(*) from pg_proc p, aclexplode(p.proacl) a where a.grantee = 'greedy'::regrole and p.pronamespace::regnamespace::text like 'auth%'";
+        assert_eq!(dba.one::<i64>(given), 0, "{release}: default privileges open nothing");
+        dba.run("drop owned by greedy; drop role greedy");
         let after = rows(&mut dba);
         for (table, rows) in &before {
             assert_eq!(after.get(table), Some(rows), "{release}: {table}");

@@ -45,19 +45,6 @@ end
 $$;
 comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns; with at_once it waits for nothing that the user can hold. False where there is no such user.';
 
--- Crosses: session_epochs. Because: whoever may grant need not be allowed to write it. Callers: everything that replaces roles.
--- Not the row that guard_user holds: who changes their own roles would keep a ban of themselves waiting with it. Without any, a role that
--- somebody gives themselves in a transaction left open would outlive the call that takes it from them: that one cannot see it.
-create function auth_private.take_turn_at_roles(target uuid) returns void
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    insert into auth_private.session_epochs as e (user_id, administrative) values (target, false)
-        on conflict (user_id, administrative) do update set guard = e.guard operator(pg_catalog.+) 1;
-end
-$$;
-comment on function auth_private.take_turn_at_roles is 'Door: makes calls that replace the roles of one user take turns.';
-
 -- Crosses: users. Because: what deletes belongs to auth_eraser, under whom nobody is signed in. Callers: delete_user, before it erases.
 -- This is the truth of which delete_user's checks are the good messages.
 create function auth_private.may_erase(target uuid) returns boolean

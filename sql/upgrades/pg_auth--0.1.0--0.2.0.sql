@@ -33,24 +33,22 @@ end
 $$;
 comment on function auth_private.blocked_for is 'Door: for how many seconds the next attempt must wait; 0 where it need not.';
 alter function auth_private.blocked_for(bytea[], integer, integer) owner to auth_door;
-revoke all on function auth_private.blocked_for(bytea[], integer, integer) from public;
-grant execute on function auth_private.blocked_for(bytea[], integer, integer) to auth_owner;
-
--- Crosses: session_epochs. Because: whoever may grant need not be allowed to write it. Callers: everything that replaces roles.
--- Not the row that guard_user holds: who changes their own roles would keep a ban of themselves waiting with it. Without any, a role that
--- somebody gives themselves in a transaction left open would outlive the call that takes it from them: that one cannot see it.
-create function auth_private.take_turn_at_roles(target uuid) returns void
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
+do $strip$
+declare
+    grantee record;
 begin
-    insert into auth_private.session_epochs as e (user_id, administrative) values (target, false)
-        on conflict (user_id, administrative) do update set guard = e.guard operator(pg_catalog.+) 1;
+    revoke all on function auth_private.blocked_for(bytea[], integer, integer) from public;
+    -- What default privileges have given.
+    for grantee in
+        select distinct pg_catalog.quote_ident(r.rolname) as name
+          from pg_catalog.pg_proc p, pg_catalog.aclexplode(p.proacl) a join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) a.grantee
+         where p.oid operator(pg_catalog.=) 'auth_private.blocked_for(bytea[], integer, integer)'::pg_catalog.regprocedure and a.grantee operator(pg_catalog.<>) p.proowner
+    loop
+        execute pg_catalog.format('revoke all on function auth_private.blocked_for(bytea[], integer, integer) from %s', grantee.name);
+    end loop;
 end
-$$;
-comment on function auth_private.take_turn_at_roles is 'Door: makes calls that replace the roles of one user take turns.';
-alter function auth_private.take_turn_at_roles(uuid) owner to auth_door;
-revoke all on function auth_private.take_turn_at_roles(uuid) from public;
-grant execute on function auth_private.take_turn_at_roles(uuid) to auth_owner;
+$strip$;
+grant execute on function auth_private.blocked_for(bytea[], integer, integer) to auth_owner;
 
 -- Reading a table that is small stops where somebody is found, and is sooner done than where nobody is.
 alter function auth_private.find_credentials(text) set enable_seqscan = off;

@@ -185,7 +185,7 @@ fn manageable(oid: Oid) -> Result<DatabaseRole> {
     match &role.managed {
         Some(managed) if managed.made_here && !managed.protected && !role.powerful && !role.out_of_reach => Ok(role),
         Some(managed) if managed.made_here && role.out_of_reach => {
-            let hint = Some("grant the role to auth_role_manager with admin option: pg_upgrade has not done so");
+            let hint = Some("grant … to auth_role_manager with admin true, inherit false, set false: pg_upgrade has not done so");
             Err(Error { hint, ..Error::about(Code::PROTECTED_ROLE, role.name) })
         }
         _ => Err(Error::about(Code::PROTECTED_ROLE, role.name)),

@@ -211,6 +211,12 @@ fn settings() -> Vec<Finding> {
         let cost = format!("{} kB, {} passes", cost.memory_kib, cost.iterations);
         findings.extend(found("auth.argon2_memory", "high", cost, "OWASP: 19 MiB with 2 passes at least"));
     }
+    findings.extend(listed(
+        "keys of passwords",
+        "high",
+        pepper::missing(deployment::key_names()),
+        "hashes name these keys, and auth.pepper_file has them not: bring the file back, or their users need reset_password",
+    ));
     if let Some(problem) = pepper::problem() {
         findings.extend(found("auth.pepper_file", "high", problem, "until it is mended nobody can sign in with a password"));
     } else if config::pepper_file().is_none() {

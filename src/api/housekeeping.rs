@@ -34,12 +34,12 @@ pub extern "C-unwind" fn pg_auth_housekeeping(_argument: pg_sys::Datum) {
     loop {
         let interval = config::purge_interval();
         if !workers::sleep(if interval > 0 { interval } else { WHILE_OFF }) {
-            return;
+            workers::end();
         }
         if config::purge_interval() > 0
             && !workers::databases().into_iter().all(|database| workers::visit("pg_auth_housekeeping_here", database))
         {
-            return;
+            workers::end();
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::backend::json::Json;
 use crate::backend::raise::run;
+use crate::backend::turns;
 use crate::caller::{self, Caller, Record};
 use crate::deeds::roles;
 use crate::domain::permission::{is_name, is_permission};
@@ -22,6 +23,7 @@ fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> 
         let caller = caller::administrator("user:set-role")?;
         let user = required(user_id, "user_id")?;
         let roles = roles::grantable(required(roles, "roles")?)?;
+        turns::at_roles_of(user);
         caller.must_dominate(user)?;
         let before = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         let record = Record::of(&caller, "set_user_roles").to(Some(user));

@@ -2,6 +2,7 @@
 
 use crate::backend::json::Json;
 use crate::backend::raise::run;
+use crate::backend::turns;
 use crate::caller::{self, Caller, Record, hash_password};
 use crate::config;
 use crate::deeds::{attributes, bans, mail, roles};
@@ -92,6 +93,9 @@ fn update_user(user_id: Option<Uuid>, patch: Option<Json>) -> Json {
         patch.attributes.clone().map(attributes::stored).transpose()?;
         let new_roles = patch.roles.clone().map(|roles| roles::grantable(roles.into_iter().map(Some).collect())).transpose()?;
         let new_ban = bans::Change::plan(&patch.ban)?;
+        if new_roles.is_some() {
+            turns::at_roles_of(user);
+        }
         caller.must_dominate(user)?;
         let before = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         if patch.is_empty() {

@@ -1,5 +1,6 @@
 //! jsonb in and out. Not pgrx's type: that one panics at what it cannot read, and rounds numbers to what a float holds.
 
+use super::memory;
 use super::raise::raise;
 use crate::error::invalid;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
@@ -100,7 +101,7 @@ impl FromDatum for Json {
                 raise(invalid("jsonb"));
             }
             let detoasted = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
-            let text = direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(detoasted.into())])?;
+            let text = memory::with_reserve(|| direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(detoasted.into())]))?;
             let value = text.to_str().ok().and_then(read);
             pg_sys::pfree(text.as_ptr().cast_mut().cast());
             value

@@ -29,6 +29,41 @@ pub fn define() {
     RESERVE.store(unsafe { System.alloc(RESERVED) }, Ordering::Relaxed);
 }
 
+/// Runs something during which the server may find no memory itself. pgrx then copies the error before it goes on, with memory that there
+/// is none of, and the copying fails in turn: the server would give up as a whole. So the reserve is given back as soon as the error is made.
+pub fn with_reserve<T>(body: impl FnOnce() -> T) -> T {
+    struct Restored(*mut pg_sys::ErrorContextCallback);
+    impl Drop for Restored {
+        fn drop(&mut self) {
+            // SAFETY: what was there before is still on the stack below.
+            unsafe { pg_sys::error_context_stack = self.0 };
+        }
+    }
+    if RESERVE.load(Ordering::Relaxed).is_null() {
+        define();
+    }
+    // SAFETY: the callback stands on this frame, and is taken away before the frame goes.
+    let before = unsafe { pg_sys::error_context_stack };
+    let mut callback = pg_sys::ErrorContextCallback { previous: before, callback: Some(give_back), arg: std::ptr::null_mut() };
+    let _restored = Restored(before);
+    // SAFETY: as above.
+    unsafe { pg_sys::error_context_stack = &raw mut callback };
+    body()
+}
+
+unsafe extern "C-unwind" fn give_back(_argument: *mut std::ffi::c_void) {
+    const OUT_OF_MEMORY: i32 = pgrx::PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY as i32;
+    // SAFETY: called while an error is being made; the reserve was taken with this layout.
+    unsafe {
+        if pg_sys::geterrcode() == OUT_OF_MEMORY {
+            let reserve = RESERVE.swap(std::ptr::null_mut(), Ordering::Relaxed);
+            if !reserve.is_null() {
+                System.dealloc(reserve, RESERVED);
+            }
+        }
+    }
+}
+
 fn or_end(memory: *mut u8) -> *mut u8 {
     // SAFETY: a read of the process's own state. The postmaster has no connection to end.
     if memory.is_null() && !IS_ASKED_FOR.load(Ordering::Relaxed) && unsafe { pg_sys::IsUnderPostmaster } {

@@ -16,6 +16,7 @@ pub mod slots;
 pub mod snapshot;
 pub mod spi;
 pub mod state;
+pub mod turns;
 pub mod workers;
 
 /// Keeps a backtrace, which names files and functions of this server, from travelling to clients in DETAIL: pgrx appends

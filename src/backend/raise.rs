@@ -1,6 +1,6 @@
 //! Errors on their way out.
 
-use super::request;
+use super::{memory, request};
 use crate::error::{Code, Error, Result};
 use pgrx::pg_sys;
 use pgrx::pg_sys::panic::CaughtError;
@@ -36,10 +36,10 @@ pub fn run<T>(body: impl FnOnce() -> Result<T>) -> T {
         })
         .catch_when(PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION, |cause| {
             // A user, a session or a role that we speak of has just been deleted.
-            if is_ours(&cause, "ri_ReportViolation") { could_not_serialize() } else { cause.rethrow() }
+            if is_ours(&cause, "ri_ReportViolation") && is_key_of_ours(&cause) { could_not_serialize() } else { cause.rethrow() }
         })
         .finally(|| OTHERS.set(before));
-    match outcome.execute() {
+    match memory::with_reserve(|| outcome.execute()) {
         Ok(value) => value,
         Err(error) => raise(error),
     }
@@ -55,6 +55,34 @@ pub fn on_behalf_of_others<T>(body: impl FnOnce() -> T) -> T {
 
 fn is_ours(cause: &CaughtError, raised_by: &str) -> bool {
     !OTHERS.get() && matches!(cause, CaughtError::PostgresError(report) if report.function_name() == Some(raised_by))
+}
+
+/// Keys of an application that refer to us are violated for as long as they stand: to try again would be of no use.
+fn is_key_of_ours(cause: &CaughtError) -> bool {
+    const KEYS: [&str; 6] = ["sessions", "session_keys", "accounts", "passwords", "one_time_tokens", "user_roles"];
+    let CaughtError::PostgresError(report) = cause else { return false };
+    let mut names = report.message().split('"').skip(1).step_by(2);
+    // "insert or update on table …", in any language: the first name is the table that was written to.
+    names.next().is_some_and(|table| KEYS.contains(&table))
+        && names.next().is_some_and(|key| KEYS.iter().any(|table| key.starts_with(&format!("{table}_"))))
+}
+
+/// A line in the server's log that no client can ask for, whatever its client_min_messages; each once in a connection, or a client
+/// could fill the disk with them.
+pub fn log_once(line: &str) {
+    thread_local! {
+        static SAID: std::cell::RefCell<std::collections::HashSet<String>> = std::cell::RefCell::default();
+    }
+    if SAID.with_borrow_mut(|said| said.len() < 100 && said.insert(line.to_owned())) {
+        let line = in_server_memory(line.to_owned());
+        // SAFETY: a C string in the server's memory; the call comes back.
+        unsafe {
+            if errstart(pg_sys::LOG_SERVER_ONLY as c_int, std::ptr::null()) {
+                errmsg_internal(c"%s".as_ptr(), line);
+                errfinish(c"pg_auth".as_ptr(), 0, c"pg_auth".as_ptr());
+            }
+        }
+    }
 }
 
 /// A failed credential, as an answer: raising would roll back the record of the attempt with everything else.

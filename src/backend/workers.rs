@@ -72,6 +72,12 @@ pub fn databases() -> Vec<pg_sys::Oid> {
     })
 }
 
+/// In a worker that was told to end: it does, and comes back unless the server is shutting down. With 0 it would be gone for good.
+pub fn end() -> ! {
+    // SAFETY: outside of any transaction.
+    unsafe { pg_sys::proc_exit(1) }
+}
+
 /// In a worker: runs something in a transaction of its own.
 pub fn transaction<T>(body: fn() -> T) -> T {
     BackgroundWorker::transaction(body)

@@ -1,6 +1,7 @@
 //! Checking and making passwords: throttled, interruptible, in equal time.
 
 use crate::backend::pepper;
+use crate::backend::raise::log_once;
 use crate::backend::slots::Slot;
 use crate::config;
 use crate::domain::password::{self, Password};
@@ -28,7 +29,7 @@ impl Attempt {
     pub fn check(self, password: &Password, hash: Option<&str>) -> Result<bool> {
         if let Some(id) = hash.and_then(|hash| password::missing_key(hash, &self.peppers)) {
             // The client hears no more than of a wrong password: that there is an account would be told otherwise.
-            pgrx::log!("a password was hashed with the key \"{id}\", which auth.pepper_file does not have: it cannot match");
+            log_once(&format!("a password was hashed with the key \"{id}\", which auth.pepper_file does not have: it cannot match"));
         }
         let decoy = password::decoy(config::password_cost(), self.subjects.account());
         let matches = in_turn(|| password.matches(hash.unwrap_or(&decoy), &self.peppers)).inspect_err(|error| {

@@ -30,7 +30,6 @@ pub fn replace(caller: &Caller, user: Uuid, roles: &[String]) -> Result<()> {
     if !roles.iter().any(|role| role == permission::ADMIN) && user_roles::is_last_admin(user) {
         return Err(Code::LAST_ADMIN.into());
     }
-    user_roles::take_turn(user);
     if !user_roles::set(user, roles, caller.user()) {
         // Our own session has ended amid it, and the policies let nothing more be deleted; or the user changes their own roles.
         caller::latest().identified()?;

@@ -69,7 +69,18 @@ pub fn casting_foreign_keys() -> Vec<String> {
            from pg_catalog.pg_constraint c
            join pg_catalog.pg_attribute a on a.attrelid operator(pg_catalog.=) c.conrelid and a.attnum operator(pg_catalog.=) any (c.conkey)
           where c.contype operator(pg_catalog.=) 'f' and c.confrelid operator(pg_catalog.=) 'auth.users'::pg_catalog.regclass
-            and a.atttypid operator(pg_catalog.<>) 'pg_catalog.uuid'::pg_catalog.regtype",
+            and a.atttypid operator(pg_catalog.<>) 'pg_catalog.uuid'::pg_catalog.regtype
+            and not exists (select from pg_catalog.pg_type t
+                             where t.oid operator(pg_catalog.=) a.atttypid and t.typbasetype operator(pg_catalog.=) 'pg_catalog.uuid'::pg_catalog.regtype)",
+        &[],
+    )
+}
+
+/// The names of the keys that hashes say they were made with, of those that the caller may see; in base64, as they stand.
+pub fn key_names() -> Vec<String> {
+    names(
+        "select distinct pg_catalog.\"substring\"(p.hash, 'keyid=([A-Za-z0-9+/]+)') from auth_private.passwords p
+          where p.hash operator(pg_catalog.~~) '$argon2%keyid=%'",
         &[],
     )
 }

@@ -1,6 +1,6 @@
 //! Application roles and who holds them.
 
-use super::{call, first, run, users};
+use super::{call, first, run};
 use crate::backend::spi::{self, Mode, Row};
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
@@ -94,12 +94,14 @@ pub fn set(user: Uuid, roles: &[String], by: Option<Uuid>) -> bool {
         "delete from auth.user_roles r where r.user_id operator(pg_catalog.=) $1 and r.role operator(pg_catalog.<>) all ($2::pg_catalog.text[])",
         &[user.into(), roles.to_vec().into()],
     );
-    users::json(user).is_some_and(|user| user["roles"] == serde_json::json!(roles))
-}
-
-/// Makes calls that replace the roles of one user take turns, those of the user themselves included.
-pub fn take_turn(user: Uuid) {
-    run("select auth_private.take_turn_at_roles($1)", &[user.into()]);
+    // As of now, whatever our snapshot is: another call may have committed since it was taken.
+    let held: Vec<String> = spi::query(
+        Mode::Latest,
+        "select r.role from auth.user_roles r where r.user_id operator(pg_catalog.=) $1 order by r.role using operator(pg_catalog.<)",
+        &[user.into()],
+        |row| row.value(1),
+    );
+    held == roles
 }
 
 /// Gives a user who was just created their roles.
