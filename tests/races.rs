@@ -101,6 +101,29 @@ fn a_user_cannot_put_off_a_ban_with_an_open_transaction() {
 }
 
 #[test]
+fn nor_the_loss_of_their_roles() {
+    let db = Database::new();
+    let mut ann = db.admin("Ann");
+    db.admin("Root");
+    ann.run("begin; select auth.update_user(auth.uid(), '{\"name\": \"x\"}'); select auth.revoke_other_sessions()");
+    db.service().run(&format!("set lock_timeout = '2s'; select auth.set_user_roles('{}', '{{user}}')", ann.id));
+    ann.run("rollback");
+
+    // Who gives themselves roles in it makes that call wait, but no ban, not even behind that call.
+    db.service().run(&format!("select auth.set_user_roles('{}', '{{admin}}')", ann.id));
+    ann.run("begin; select auth.set_user_roles(auth.uid(), '{admin}')");
+    let take = format!("select auth.set_user_roles('{}', '{{user}}')", ann.id);
+    thread::scope(|scope| {
+        let taking = scope.spawn(|| db.service().run(&take));
+        db.until_it_waits("{user}");
+        db.service().run(&format!("set lock_timeout = '2s'; select auth.ban_user('{}')", ann.id));
+        ann.run("commit");
+        taking.join().expect("taken");
+    });
+    assert_eq!(db.dba().column::<String>(&format!("select role from auth.user_roles where user_id = '{}'", ann.id)), ["user"]);
+}
+
+#[test]
 fn an_open_transaction_of_a_guesser_holds_nobody_up() {
     let db = Database::new();
     db.user("Ann");

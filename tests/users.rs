@@ -244,3 +244,16 @@ fn an_applications_foreign_key_forbids_or_follows() {
     assert!(root.one::<bool>(&format!("select auth.delete_user('{}')", bob.id)));
     assert_eq!(db.dba().one::<i64>("select count(*) from public.notes"), 0);
 }
+
+/// Trying again, which 40001 asks for, would be of no use.
+#[test]
+fn an_applications_key_on_a_session_is_named_as_it_stands() {
+    let db = Database::new();
+    let mut ann = db.user("Ann");
+    db.dba().run(
+        "create table public.visits (session_id uuid references auth.sessions); insert into public.visits select id from auth.sessions",
+    );
+    let refusal = ann.refused("select auth.sign_out()");
+    assert_eq!(refusal.sqlstate, "23503");
+    assert!(refusal.detail.contains("visits"), "{refusal:?}");
+}
