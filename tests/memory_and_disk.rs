@@ -121,7 +121,7 @@ fn want_of_memory_is_a_refusal_or_the_end_of_that_connection() {
     let mut dba = cluster.connect("postgres", "postgres");
     let mut seen = std::collections::BTreeMap::<String, u32>::new();
     // What a password's hash needs, and what a client's own argument needs of us; from hardly any of it to all of it. Not to the last
-    // octet of small pieces: there pgrx cannot copy the server's own error any more, and the cluster restarts.
+    // octet of small pieces: there pgrx may not be able to copy the server's own error, and the cluster restarts; see memory.rs.
     dba.run(
         "create table public.large as select repeat('x', 40000000) as text, (select jsonb_agg(n) from generate_series(1, 1000000) n) as list,
             (select jsonb_agg(jsonb_build_object('email', n, 'attributes', (select jsonb_agg(m) from generate_series(1, 60000) m))) from generate_series(1, 12) n) as users;

@@ -100,8 +100,10 @@ impl FromDatum for Json {
             if pg_sys::toast_raw_datum_size(datum) > MAX_OCTETS {
                 raise(invalid("jsonb"));
             }
-            let detoasted = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
-            let text = memory::with_reserve(|| direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(detoasted.into())]))?;
+            let text = memory::with_reserve(|| {
+                let detoasted = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+                direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(detoasted.into())])
+            })?;
             let value = text.to_str().ok().and_then(read);
             pg_sys::pfree(text.as_ptr().cast_mut().cast());
             value
