@@ -2,6 +2,7 @@
 
 use crate::backend::json::Json;
 use crate::backend::raise::run;
+use crate::backend::state;
 use crate::caller::{self, Caller, Origin, Record};
 use crate::deeds::mail;
 use crate::domain::message::Kind;
@@ -21,9 +22,11 @@ fn send_verification_email(email: Option<String>) {
             return Err(Code::INVALID_SESSION.into());
         }
         let email = Email::parse(&required(email.or_else(own), "email")?)?;
-        let user = messages::find_user(email.as_str()).filter(|(_, verified)| !verified).map(|(user, _)| user);
-        mail::verification(email.as_str(), user);
-        Record::of(&caller, "send_verification_email").to(user).ok();
+        state::to_the_millisecond(|| {
+            let user = messages::find_user(email.as_str()).filter(|(_, verified)| !verified).map(|(user, _)| user);
+            mail::verification(email.as_str(), user);
+            Record::of(&caller, "send_verification_email").to(user).ok();
+        });
         Ok(())
     });
 }

@@ -2,6 +2,7 @@
 
 use crate::backend::json::Json;
 use crate::backend::raise::run;
+use crate::backend::state;
 use crate::caller::{self, Caller, Origin, Record, hash_password};
 use crate::config;
 use crate::deeds::mail;
@@ -18,9 +19,11 @@ fn request_password_reset(email: Option<String>) {
     run(|| {
         let caller = caller::not_impersonating()?;
         let email = Email::parse(&required(email, "email")?)?;
-        let user = messages::find_user(email.as_str()).map(|(user, _)| user);
-        mail::with_token(Kind::ResetPassword, email.as_str(), user);
-        Record::of(&caller, "request_password_reset").to(user).ok();
+        state::to_the_millisecond(|| {
+            let user = messages::find_user(email.as_str()).map(|(user, _)| user);
+            mail::with_token(Kind::ResetPassword, email.as_str(), user);
+            Record::of(&caller, "request_password_reset").to(user).ok();
+        });
         Ok(())
     });
 }

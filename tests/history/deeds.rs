@@ -166,6 +166,8 @@ impl Deed {
             Meaning::Ban(user) => {
                 [must_say(result, "banned", json!(true)), vec![Fact::Banned(*user), Fact::Ended(Which::All(*user))]].concat()
             }
+            // Who speaks of themselves takes no turn, or they could keep a ban waiting: it may come between the deed and the answer.
+            Meaning::Unban(user) if as_whom.is_some_and(|who| who.user == *user) => vec![Fact::Unbanned(*user)],
             Meaning::Unban(user) => [must_say(result, "banned", json!(false)), vec![Fact::Unbanned(*user)]].concat(),
             Meaning::Roles(user, roles) => [must_say(result, "roles", json!(roles)), vec![Fact::Rights(*user)]].concat(),
             Meaning::Delete(user) if result.is_null() || result.as_bool() == Some(true) => vec![Fact::Ended(Which::All(*user))],
