@@ -1,24 +1,6 @@
-//! Installing, dropping, dumping and restoring.
+//! Installing and dropping.
 
-use pgrx_tests::{Cluster, Database, succeed};
-
-/// The tables whose rows are a deployment's own.
-const TABLES: [&str; 14] = [
-    "auth.users",
-    "auth.accounts",
-    "auth.sessions",
-    "auth.user_roles",
-    "auth.bans",
-    "auth.roles",
-    "auth.role_permissions",
-    "auth.audit_log",
-    "auth_private.passwords",
-    "auth_private.session_keys",
-    "auth_private.session_epochs",
-    "auth_private.messages",
-    "auth_private.one_time_tokens",
-    "auth_private.rival_sign_ups",
-];
+use pgrx_tests::{Cluster, Database};
 
 #[test]
 fn a_schema_of_somebody_else_stops_the_installation() {
@@ -118,51 +100,4 @@ fn a_dangerous_role_of_that_name_stops_the_installation() {
     let unprivileged =
         cluster.client("psql", "plain", "template1", ["-XAtc", "create extension pg_trgm; create extension pg_auth"]).output().unwrap();
     assert!(!unprivileged.status.success(), "not a trusted extension");
-}
-
-#[test]
-fn a_dump_keeps_every_row_and_its_restore_works() {
-    let db = Database::new();
-    let (ann, mut root) = (db.user("Ann"), db.admin("Root"));
-    root.run("select auth.define_user_role('editor', '{post:edit}')");
-    root.run(&format!("select auth.set_user_roles('{}', '{{user,editor}}')", ann.id));
-    root.run(&format!("select auth.impersonate_user('{}')", ann.id));
-    db.dba().run("create table public.profiles (user_id uuid references auth.users, nickname text)");
-    db.dba().run(&format!("insert into public.profiles values ('{}', 'a')", ann.id));
-    db.service().run("select auth.ban_user((auth.create_user('banned@example.org') ->> 'id')::uuid)");
-    let contents = |db: &Database| -> Vec<String> {
-        let rows = |table: &&str| {
-            // The built-in roles come back through CREATE EXTENSION, and are as old as that.
-            let own = if *table == "auth.roles" { "where not built_in" } else { "" };
-            db.dba().one(&format!("select '{table} ' || coalesce(string_agg(t::text, E'\\n' order by t::text), '') from {table} t {own}"))
-        };
-        TABLES.iter().map(rows).collect()
-    };
-    let before = contents(&db);
-    let cluster = Database::cluster();
-    let directory = cluster.socket().join(format!("dump-{}", db.name));
-    for format in ["plain", "custom"] {
-        let target = Database::empty();
-        let file = directory.with_extension(format);
-        succeed(
-            cluster
-                .client("pg_dump", "postgres", &db.name, [&format!("--format={format}"), &format!("--file={}", file.display())])
-                .stdin(std::process::Stdio::null()),
-        );
-        let path = file.to_str().unwrap();
-        if format == "plain" {
-            succeed(&mut cluster.client("psql", "postgres", &target.name, ["-Xq", "-v", "ON_ERROR_STOP=1", "-f", path]));
-        } else {
-            succeed(&mut cluster.client("pg_restore", "postgres", &target.name, ["--exit-on-error", path]));
-        }
-        for (table, (restored, dumped)) in TABLES.iter().zip(contents(&target).iter().zip(&before)) {
-            assert!(restored == dumped, "{format}: {table}:\n{dumped}\nhas become\n{restored}");
-        }
-        assert!(target.signed_in("Ann").is_signed_in());
-        let mut old = target.app();
-        old.run(&format!("begin; select auth.use_session('{}')", ann.token));
-        assert_eq!(old.column::<Vec<String>>("select auth.current_user_roles()"), [["editor", "user"]]);
-        old.run("commit");
-        target.signed_in("Root").run(&format!("select auth.ban_user('{}')", ann.id));
-    }
 }
