@@ -59,7 +59,17 @@ fn is_ours(cause: &CaughtError, raised_by: &str) -> bool {
 
 /// Keys of an application that refer to us are violated for as long as they stand: to try again would be of no use.
 fn is_key_of_ours(cause: &CaughtError) -> bool {
-    const KEYS: [&str; 6] = ["sessions", "session_keys", "accounts", "passwords", "one_time_tokens", "user_roles"];
+    const KEYS: [&str; 9] = [
+        "sessions",
+        "session_keys",
+        "accounts",
+        "passwords",
+        "one_time_tokens",
+        "user_roles",
+        "bans",
+        "role_permissions",
+        "signing_secrets",
+    ];
     let CaughtError::PostgresError(report) = cause else { return false };
     let mut names = report.message().split('"').skip(1).step_by(2);
     // "insert or update on table …", in any language: the first name is the table that was written to.
