@@ -1,5 +1,6 @@
 # make            build the extension for the server of PG_CONFIG
 # make install    install it there
+# make package    a .deb and a tarball for the server of PG_CONFIG, into target/package: nobody needs Rust to install them
 # make run        set everything up, start a private cluster, show the main job, say how to connect
 # make test       set everything up, run all tests, on the distribution's PostgreSQL and on 18
 # make api        the same cluster with PostgREST in front of it, and curl lines that work
@@ -25,7 +26,7 @@ SQL = sql/path.sql sql/requirements.sql sql/schemas.sql sql/functions/identity.s
 
 DEV = . pgrx-tests/dev.sh
 
-.PHONY: all library install run api test soak standards bench stop clean
+.PHONY: all library install package run api test soak standards bench stop clean
 all: library $(SCRIPT)
 
 library:
@@ -42,6 +43,23 @@ install: all
 	install -d '$(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)' '$(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension'
 	install -m 755 $(LIBRARY) '$(DESTDIR)$(shell $(PG_CONFIG) --pkglibdir)/pg_auth.so'
 	install -m 644 pg_auth.control $(SCRIPT) $(wildcard sql/upgrades/*.sql) '$(DESTDIR)$(shell $(PG_CONFIG) --sharedir)/extension/'
+
+PACKAGE = target/package/pg_auth-$(VERSION)-pg$(PG_MAJOR)
+
+package: all
+	rm -rf '$(PACKAGE)'
+	$(MAKE) --no-print-directory -s install LIBRARY_IS_BUILT=1 PG_CONFIG='$(PG_CONFIG)' DESTDIR='$(CURDIR)/$(PACKAGE)'
+	install -d '$(PACKAGE)/usr/share/doc/postgresql-$(PG_MAJOR)-pg-auth'
+	install -m 644 README.md CHANGELOG.md META.json docs/*.md '$(PACKAGE)/usr/share/doc/postgresql-$(PG_MAJOR)-pg-auth/'
+	strip --strip-debug '$(PACKAGE)$(shell $(PG_CONFIG) --pkglibdir)/pg_auth.so'
+	tar -C '$(PACKAGE)' --owner=0 --group=0 --sort=name -czf '$(PACKAGE)-linux-$(shell uname -m).tar.gz' .
+	install -d '$(PACKAGE)/DEBIAN'
+	printf '%s\n' 'Package: postgresql-$(PG_MAJOR)-pg-auth' 'Version: $(VERSION)' "Architecture: $$(dpkg --print-architecture)" 'Section: database' 'Priority: optional' \
+	    'Maintainer: The maintainers of pg_auth <maintainers@localhost>' "Depends: postgresql-$(PG_MAJOR), libc6 (>= $$(ldd --version | sed -n '1s/.* //p'))" \
+	    'Description: authentication and user administration inside PostgreSQL $(PG_MAJOR)' ' Users, sessions, roles, bans, mailed tokens and an audit log, as SQL functions.' > '$(PACKAGE)/DEBIAN/control'
+	dpkg-deb --build --root-owner-group '$(PACKAGE)' '$(PACKAGE).deb' >/dev/null
+	rm -rf '$(PACKAGE)'
+	@ls -l target/package
 
 run:
 	@$(DEV) && setup && private_server && cargo run --locked --quiet --package pgrx-tests --bin tour

@@ -48,6 +48,7 @@ mod mailer;
 mod memory_and_disk;
 mod messages;
 mod moving_in;
+mod package;
 mod parsers;
 mod password_reset;
 mod passwords;
