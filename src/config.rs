@@ -81,7 +81,7 @@ fn define_pepper_file() {
     GucRegistry::define_string_guc(c"auth.pepper_file", about, c"", &PEPPER_FILE, context, GucFlags::SUPERUSER_ONLY);
 }
 
-/// Where the library is loaded late, a setting that a client gave before, in its startup packet or to its own role, has displaced what the
+/// Where the library is loaded late, a setting that a client gave before, in its startup packet, has displaced what the
 /// server's configuration says, and would then be refused: what remained would be the default that is compiled in. Whoever could bring
 /// that about could sign up where nobody may, or have hashes made without the server's key. So nothing is loaded at all.
 fn refuse_what_others_have_set() {

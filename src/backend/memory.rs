@@ -53,26 +53,26 @@ pub fn with_reserve<T>(body: impl FnOnce() -> T) -> T {
 
 unsafe extern "C-unwind" fn give_back(_argument: *mut std::ffi::c_void) {
     const OUT_OF_MEMORY: i32 = pgrx::PgSqlErrorCode::ERRCODE_OUT_OF_MEMORY as i32;
-    // SAFETY: called while an error is being made; the reserve was taken with this layout.
-    unsafe {
-        if pg_sys::geterrcode() == OUT_OF_MEMORY {
-            let reserve = RESERVE.swap(std::ptr::null_mut(), Ordering::Relaxed);
-            if !reserve.is_null() {
-                System.dealloc(reserve, RESERVED);
-            }
-        }
+    // SAFETY: called while an error is being made.
+    if unsafe { pg_sys::geterrcode() } == OUT_OF_MEMORY {
+        release();
     }
+}
+
+/// Gives the reserve back; false where it was given back before.
+fn release() -> bool {
+    let reserve = RESERVE.swap(std::ptr::null_mut(), Ordering::Relaxed);
+    if !reserve.is_null() {
+        // SAFETY: taken with this layout, and nobody else's any more.
+        unsafe { System.dealloc(reserve, RESERVED) };
+    }
+    !reserve.is_null()
 }
 
 fn or_end(memory: *mut u8) -> *mut u8 {
     // SAFETY: a read of the process's own state. The postmaster has no connection to end.
-    if memory.is_null() && !IS_ASKED_FOR.load(Ordering::Relaxed) && unsafe { pg_sys::IsUnderPostmaster } {
-        let reserve = RESERVE.swap(std::ptr::null_mut(), Ordering::Relaxed);
-        if !reserve.is_null() {
-            // SAFETY: taken with this layout, and nobody else's any more.
-            unsafe { System.dealloc(reserve, RESERVED) };
-            raise::out_of_memory();
-        }
+    if memory.is_null() && !IS_ASKED_FOR.load(Ordering::Relaxed) && unsafe { pg_sys::IsUnderPostmaster } && release() {
+        raise::out_of_memory();
     }
     memory
 }

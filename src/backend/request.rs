@@ -2,7 +2,7 @@
 //!
 //! Anybody can SET these, so nothing here looks at them unless the login role is a gateway: that no client can choose.
 
-use super::settings::setting;
+use super::settings::{self, setting};
 use super::state;
 use crate::config;
 use pgrx::pg_sys;
@@ -80,19 +80,7 @@ pub fn claims() -> Option<String> {
 /// role may.
 pub fn write(name: &CStr, value: &str) {
     let value = CString::new(value.replace('\0', "")).unwrap_or_default();
-    // SAFETY: both strings outlive the call, which copies them.
-    unsafe {
-        pg_sys::set_config_option(
-            name.as_ptr(),
-            value.as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_SESSION,
-            pg_sys::GucAction::GUC_ACTION_LOCAL,
-            true,
-            pg_sys::PGERROR as i32,
-            false,
-        );
-    }
+    settings::set(name, &value, pg_sys::GucAction::GUC_ACTION_LOCAL);
 }
 
 fn member(setting_name: &CStr, name: &str) -> Option<String> {

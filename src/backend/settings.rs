@@ -10,3 +10,20 @@ pub fn setting(name: &CStr) -> Option<String> {
     // SAFETY: null or a C string. After a transaction that had a value it is empty.
     (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }
+
+/// Sets one that anybody may set; for the role, the server asks whether the login role may.
+pub fn set(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
+    // SAFETY: both strings outlive the call, which copies them.
+    unsafe {
+        pg_sys::set_config_option(
+            name.as_ptr(),
+            value.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            action,
+            true,
+            pg_sys::PGERROR as i32,
+            false,
+        );
+    }
+}

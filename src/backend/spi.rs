@@ -1,6 +1,7 @@
 //! Statements. pgrx's own client marks a transaction as writing as soon as a function may write, which takes a transaction
 //! id and fails on a standby; here each call says whether it writes.
 
+use super::settings;
 use pgrx::datum::{DatumWithOid, FromDatum};
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -124,16 +125,7 @@ unsafe fn pin_settings() -> Option<i32> {
         }
         let level = pg_sys::NewGUCNestLevel();
         for (name, value) in [(c"row_security", c"on"), (c"quote_all_identifiers", c"off")] {
-            pg_sys::set_config_option(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_SAVE,
-                true,
-                pg_sys::PGERROR as i32,
-                false,
-            );
+            settings::set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
         }
         Some(level)
     }
