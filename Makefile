@@ -19,8 +19,8 @@ LIBRARY   = $(TARGET)/release/libpg_auth.so
 
 # In this order: what is used stands before what uses it.
 SQL = sql/path.sql sql/requirements.sql sql/schemas.sql sql/functions/identity.sql \
-      $(addprefix sql/tables/,users.sql accounts.sql passwords.sql sessions.sql roles.sql user_roles.sql bans.sql audit_log.sql failed_attempts.sql managed_roles.sql signing_keys.sql messages.sql) \
-      sql/views.sql $(addprefix sql/doors/,credentials.sql administration.sql housekeeping.sql mail.sql) \
+      $(addprefix sql/tables/,users.sql accounts.sql passwords.sql sessions.sql roles.sql user_roles.sql bans.sql audit_log.sql failed_attempts.sql managed_roles.sql signing_keys.sql messages.sql directory.sql) \
+      sql/views.sql $(addprefix sql/doors/,credentials.sql administration.sql directory.sql housekeeping.sql mail.sql) \
       $(addprefix sql/functions/,guarded_writes.sql sessions.sql passwords.sql users.sql user_sessions.sql bans.sql impersonation.sql user_roles.sql audit.sql database_roles.sql gateway.sql email.sql accounts.sql messages.sql imports.sql housekeeping.sql) \
       sql/grants.sql sql/finish.sql
 

@@ -51,7 +51,7 @@ begin
          where p.prosecdef
            and ((n.nspname operator(pg_catalog.=) 'auth_private')
              or (n.nspname operator(pg_catalog.=) 'auth'
-                 and p.proname operator(pg_catalog.=) any ('{uid,session_id,actor_id,current_user_roles,has_permission,has_permissions,use_session,jwks,postgrest_config}')))
+                 and p.proname operator(pg_catalog.=) any ('{uid,session_id,actor_id,current_user_roles,has_permission,has_permissions,use_session,get_session,jwks,postgrest_config}')))
     loop
         execute pg_catalog.format('alter function %s owner to auth_door', door);
         execute pg_catalog.format('grant execute on function %s to auth_owner', door);
@@ -73,6 +73,7 @@ begin
 end
 $managers$;
 alter view auth_private.users_rendered owner to auth_door;
+alter view auth_private.sessions_rendered owner to auth_door;
 alter view auth_private.user_directory owner to auth_door;
 alter view auth_private.live_sessions owner to auth_door;
 revoke create on schema auth, auth_private from auth_door, auth_role_manager;
@@ -97,6 +98,7 @@ grant update (updated_at) on auth.roles to auth_door; -- to lock a row
 grant select, insert, delete on auth_private.failed_attempts to auth_door;
 grant insert on auth.audit_log to auth_door;
 grant select on auth_private.signing_keys, auth_private.signing_secrets to auth_door;
+grant select, insert, update, delete on auth_private.directory_counts, auth_private.directory_facets to auth_door;
 grant select on auth_private.user_directory, auth_private.live_sessions to auth_owner;
 
 -- What auth_eraser needs: code of strangers runs as it.

@@ -43,13 +43,13 @@ const CASES: &[Tampering] = &[
         "alter table auth.users drop constraint users_attributes_check; update auth.users set attributes = '{\"$serde_json::private::Number\": \"1\"}'",
         "update auth.users set attributes = '{}'",
         GET,
-        "22023",
+        "ok",
     ),
     case(
         "update auth.users set attributes = (repeat('[', 5000) || repeat(']', 5000))::jsonb",
         "update auth.users set attributes = '{}'",
         GET,
-        "22023",
+        "ok",
     ),
     case(
         "update auth.users set attributes = '[1]'",

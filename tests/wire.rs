@@ -20,6 +20,7 @@ mod clock;
 mod database_roles;
 mod deeds;
 mod deployment;
+mod directory;
 mod dump_restore;
 mod email;
 mod enumeration;

@@ -55,6 +55,7 @@ begin
              limit max_rows for update skip locked) as gone
      where d.user_id operator(pg_catalog.=) gone.user_id and d.administrative operator(pg_catalog.=) gone.administrative;
     get diagnostics batch = row_count;
+    perform auth_private.keep_directory();
     return purged operator(pg_catalog.+) batch;
 end
 $$;

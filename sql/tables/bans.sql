@@ -9,6 +9,7 @@ create table auth.bans (
 );
 comment on table auth.bans is 'Bans. A user reads the own one, holders of user:list or user:get all.';
 create index bans_banned_by_idx on auth.bans (banned_by) where banned_by is not null;
+create index bans_expires_at_idx on auth.bans (expires_at) where expires_at is not null;
 
 alter table auth.bans enable row level security;
 alter table auth.bans force row level security;

@@ -54,5 +54,310 @@ grant execute on function auth_private.blocked_for(bytea[], integer, integer) to
 alter function auth_private.find_credentials(text) set enable_seqscan = off;
 alter function auth_private.find_user(text) set enable_seqscan = off;
 
+-- get_session renders both in one statement.
+-- sessions_rendered: sessions as clients see them. For auth_door alone.
+create view auth_private.sessions_rendered as
+select s.id, s.user_id, s.created_at, s.updated_at, s.expires_at, pg_catalog.host(s.ip_address) as ip_address, s.user_agent, s.impersonated_by
+  from auth.sessions s;
+comment on view auth_private.sessions_rendered is 'Sessions as clients see them.';
+drop function auth_private.session_json(uuid, uuid);
+create function auth_private.session_json(of_session uuid, current_session uuid) returns jsonb
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return (select pg_catalog.to_jsonb(s) operator(pg_catalog.||) pg_catalog.jsonb_build_object('current', s.id is not distinct from current_session)
+              from auth_private.sessions_rendered s where s.id operator(pg_catalog.=) of_session);
+end
+$$;
+comment on function auth_private.session_json is 'Door: a session as clients see it.';
+create index bans_expires_at_idx on auth.bans (expires_at) where expires_at is not null;
+
+-- What makes a page of the directory cheap: counts that are kept instead of counted, and an order in which those with a role or a ban
+-- stand by age. Both only repeat what users, user_roles and bans say; sql/doors/directory.sql keeps them. UNLOGGED: after a crash, and
+-- on a standby, they are empty, and list_users counts for itself; and no publication carries them to a subscriber, which has its own.
+
+-- directory_counts: rows are only ever added, so that nobody waits for anybody; what a snapshot sees of them sums up to what it sees
+-- of the tables.
+create unlogged table auth_private.directory_counts (
+    -- 'users', 'banned', 'role:' and a role; null says that something changed that nobody has counted.
+    facet      text collate "C",
+    change     bigint not null,
+    -- Of a row that says how many there were at that moment.
+    counted_at timestamptz
+);
+comment on table auth_private.directory_counts is 'How many users there are, how many are banned and how many hold each role, as sums.';
+
+-- directory_facets: who is banned and who holds a role, but for "user", which nearly everybody holds. A row here proves nothing: who
+-- reads it asks the table that it repeats.
+create unlogged table auth_private.directory_facets (
+    user_id    uuid not null,
+    facet      text collate "C" not null,
+    -- The user's.
+    created_at timestamptz not null,
+    constraint directory_facets_pkey primary key (user_id, facet)
+);
+comment on table auth_private.directory_facets is 'Who is banned and who holds which role, by age.';
+create index directory_facets_order_idx on auth_private.directory_facets (facet, created_at, user_id);
+
+alter table auth_private.directory_counts enable row level security;
+alter table auth_private.directory_counts force row level security;
+create policy directory_counts_select on auth_private.directory_counts for select to auth_owner using ((select auth.has_permission('user:list')));
+create policy directory_counts_door on auth_private.directory_counts to auth_door using (true) with check (true);
+alter table auth_private.directory_facets enable row level security;
+alter table auth_private.directory_facets force row level security;
+create policy directory_facets_select on auth_private.directory_facets for select to auth_owner using ((select auth.has_permission('user:list')));
+create policy directory_facets_door on auth_private.directory_facets to auth_door using (true) with check (true);
+
+-- The doors that keep directory_counts and directory_facets; what a door is stands in credentials.sql. Triggers, so that a DBA's own
+-- statements count too; "row_security", which pg_restore switches off, is on in them. Callers: every change of users, user_roles and bans.
+
+-- Crosses: directory_counts. Because: nobody but these doors writes to it.
+create function auth_private.count_users() returns trigger
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = on
+as $$
+begin
+    insert into auth_private.directory_counts (facet, change)
+    select 'users', case tg_op when 'INSERT' then w.n else operator(pg_catalog.-) w.n end
+      from (select pg_catalog.count(*) as n from changed) as w where w.n operator(pg_catalog.>) 0;
+    return null;
+end
+$$;
+comment on function auth_private.count_users is 'Door: trigger; counts users who come and go.';
+create trigger users_count_insert after insert on auth.users referencing new table as changed for each statement execute function auth_private.count_users();
+create trigger users_count_delete after delete on auth.users referencing old table as changed for each statement execute function auth_private.count_users();
+
+-- Crosses: directory_counts, directory_facets, users. Because: as above.
+create function auth_private.list_role_holders() returns trigger
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = on
+as $$
+begin
+    insert into auth_private.directory_counts (facet, change)
+    select 'role:' operator(pg_catalog.||) c.role, case tg_op when 'INSERT' then pg_catalog.count(*) else operator(pg_catalog.-) pg_catalog.count(*) end
+      from changed c group by c.role;
+    if not exists (select from changed c where c.role operator(pg_catalog.<>) 'user') then
+        return null;
+    end if;
+    if tg_op operator(pg_catalog.=) 'INSERT' then
+        insert into auth_private.directory_facets (user_id, facet, created_at)
+        select u.id, 'role:' operator(pg_catalog.||) c.role, u.created_at
+          from changed c join auth.users u on u.id operator(pg_catalog.=) c.user_id where c.role operator(pg_catalog.<>) 'user'
+            on conflict (user_id, facet) do update set created_at = excluded.created_at;
+    else
+        -- An array, as the planner takes "changed" for a thousand rows, and would read the whole table for one.
+        delete from auth_private.directory_facets f
+         where f.user_id operator(pg_catalog.=) any (array(select c.user_id from changed c where c.role operator(pg_catalog.<>) 'user'))
+           and exists (select from changed c where c.user_id operator(pg_catalog.=) f.user_id and ('role:' operator(pg_catalog.||) c.role) operator(pg_catalog.=) f.facet);
+    end if;
+    return null;
+end
+$$;
+comment on function auth_private.list_role_holders is 'Door: trigger; counts and lists who gets a role or loses it.';
+create trigger user_roles_list_insert after insert on auth.user_roles referencing new table as changed for each statement execute function auth_private.list_role_holders();
+create trigger user_roles_list_delete after delete on auth.user_roles referencing old table as changed for each statement execute function auth_private.list_role_holders();
+
+-- Crosses: directory_counts, directory_facets, users. Because: as above.
+create function auth_private.list_banned() returns trigger
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = on
+as $$
+begin
+    insert into auth_private.directory_counts (facet, change)
+    select 'banned', case tg_op when 'INSERT' then w.n else operator(pg_catalog.-) w.n end
+      from (select pg_catalog.count(*) as n from changed) as w where w.n operator(pg_catalog.>) 0;
+    if tg_op operator(pg_catalog.=) 'INSERT' then
+        insert into auth_private.directory_facets (user_id, facet, created_at)
+        select u.id, 'banned', u.created_at from auth.users u where u.id operator(pg_catalog.=) any (array(select c.user_id from changed c))
+            on conflict (user_id, facet) do update set created_at = excluded.created_at;
+    else
+        delete from auth_private.directory_facets f
+         where f.user_id operator(pg_catalog.=) any (array(select c.user_id from changed c)) and f.facet operator(pg_catalog.=) 'banned';
+    end if;
+    return null;
+end
+$$;
+comment on function auth_private.list_banned is 'Door: trigger; counts and lists who is banned.';
+create trigger bans_list_insert after insert on auth.bans referencing new table as changed for each statement execute function auth_private.list_banned();
+create trigger bans_list_delete after delete on auth.bans referencing old table as changed for each statement execute function auth_private.list_banned();
+
+-- Crosses: directory_counts. Because: as above. Where rows change in a way that the triggers above do not see or cannot follow
+-- (TRUNCATE, another date of creation, another role in a row, replicated rows), the counts say nothing until they are counted again.
+create function auth_private.distrust_directory() returns trigger
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = on
+as $$
+begin
+    if not exists (select from auth_private.directory_counts d where d.facet is null) then
+        insert into auth_private.directory_counts (change) values (0);
+    end if;
+    return null;
+end
+$$;
+comment on function auth_private.distrust_directory is 'Door: trigger; says that the counts are not right any more.';
+create trigger users_distrust_truncate after truncate on auth.users for each statement execute function auth_private.distrust_directory();
+create trigger users_distrust_update after update on auth.users for each row when (old.id operator(pg_catalog.<>) new.id or old.created_at operator(pg_catalog.<>) new.created_at) execute function auth_private.distrust_directory();
+create trigger users_distrust_replicated after insert or delete on auth.users for each row execute function auth_private.distrust_directory();
+create trigger user_roles_distrust_truncate after truncate on auth.user_roles for each statement execute function auth_private.distrust_directory();
+create trigger user_roles_distrust_update after update on auth.user_roles for each row when (old.user_id operator(pg_catalog.<>) new.user_id or old.role operator(pg_catalog.<>) new.role) execute function auth_private.distrust_directory();
+create trigger user_roles_distrust_replicated after insert or delete on auth.user_roles for each row execute function auth_private.distrust_directory();
+create trigger bans_distrust_truncate after truncate on auth.bans for each statement execute function auth_private.distrust_directory();
+create trigger bans_distrust_update after update on auth.bans for each row when (old.user_id operator(pg_catalog.<>) new.user_id) execute function auth_private.distrust_directory();
+create trigger bans_distrust_replicated after insert or delete on auth.bans for each row execute function auth_private.distrust_directory();
+alter table auth.users enable always trigger users_distrust_truncate, enable always trigger users_distrust_update, enable replica trigger users_distrust_replicated;
+alter table auth.user_roles enable always trigger user_roles_distrust_truncate, enable always trigger user_roles_distrust_update, enable replica trigger user_roles_distrust_replicated;
+alter table auth.bans enable always trigger bans_distrust_truncate, enable always trigger bans_distrust_update, enable replica trigger bans_distrust_replicated;
+
+-- Crosses: directory_counts, directory_facets, users, user_roles, bans. Because: as above. Callers: purge_expired.
+-- One statement counts and takes away what was counted until then: a change that its snapshot does not see leaves its row, which is
+-- summed up with the new count. Once a day even if nothing is amiss, in case that somebody has switched the triggers off.
+create function auth_private.keep_directory() returns void
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moment   timestamptz := pg_catalog.clock_timestamp();
+    is_right boolean;
+    entries  bigint;
+begin
+    -- One at a time: of two, both would take away the same rows and both count.
+    lock table auth_private.directory_counts in share update exclusive mode nowait;
+    select coalesce(pg_catalog.bool_or(d.counted_at operator(pg_catalog.>) (moment operator(pg_catalog.-) interval '1 day')
+                                       and d.counted_at operator(pg_catalog.<=) moment), false)
+           and not coalesce(pg_catalog.bool_or(d.facet is null), false), pg_catalog.count(*)
+      into is_right, entries
+      from auth_private.directory_counts d;
+    if is_right then
+        if entries operator(pg_catalog.>) 1000 then
+            with summed as (delete from auth_private.directory_counts d where d.counted_at is null returning d.facet, d.change)
+            insert into auth_private.directory_counts (facet, change)
+            select s.facet, pg_catalog.sum(s.change) from summed s group by s.facet;
+        end if;
+        return;
+    end if;
+    with gone as (delete from auth_private.directory_counts)
+    insert into auth_private.directory_counts (facet, change, counted_at)
+    select w.facet, w.n, moment
+      from (select 'users' as facet, pg_catalog.count(*) as n from auth.users
+             union all select 'banned', pg_catalog.count(*) from auth.bans
+             union all select 'role:' operator(pg_catalog.||) r.role, pg_catalog.count(*) from auth.user_roles r group by r.role) as w;
+    insert into auth_private.directory_facets as f (user_id, facet, created_at)
+    select u.id, w.facet, u.created_at
+      from (select r.user_id, 'role:' operator(pg_catalog.||) r.role as facet from auth.user_roles r where r.role operator(pg_catalog.<>) 'user'
+             union all select b.user_id, 'banned' from auth.bans b) as w
+      join auth.users u on u.id operator(pg_catalog.=) w.user_id
+     where not exists (select from auth_private.directory_facets f
+                        where f.user_id operator(pg_catalog.=) w.user_id and f.facet operator(pg_catalog.=) w.facet
+                          and f.created_at operator(pg_catalog.=) u.created_at)
+        on conflict (user_id, facet) do update set created_at = excluded.created_at;
+-- Somebody else is at it.
+exception when lock_not_available or serialization_failure then
+    null;
+end
+$$;
+comment on function auth_private.keep_directory is 'Door: makes the counts and the order of the directory right again, and the rows that say so few.';
+
+drop function auth_private.purge(integer, integer, integer);
+create function auth_private.purge(max_rows integer, attempts_seconds integer, messages_seconds integer) returns bigint
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moment timestamptz := pg_catalog.clock_timestamp();
+    purged bigint := 0;
+    batch  bigint;
+begin
+    begin
+        delete from auth.sessions d
+         where d.id operator(pg_catalog.=) any (array(
+                   select s.id from auth.sessions s where s.expires_at operator(pg_catalog.<) moment limit max_rows for update skip locked));
+        get diagnostics batch = row_count;
+    exception when foreign_key_violation or restrict_violation then
+        -- Somebody's foreign key keeps one of them, and is not to keep all the rest.
+        batch := 0;
+    end;
+    purged := purged operator(pg_catalog.+) batch;
+    delete from auth_private.one_time_tokens d
+     where d.token_hash operator(pg_catalog.=) any (array(
+               select t.token_hash from auth_private.one_time_tokens t
+                where t.expires_at operator(pg_catalog.<) moment limit max_rows for update skip locked));
+    get diagnostics batch = row_count;
+    purged := purged operator(pg_catalog.+) batch;
+    purged := purged operator(pg_catalog.+) auth_private.clear_messages(max_rows, messages_seconds);
+    delete from auth_private.failed_attempts d
+     where d.id operator(pg_catalog.=) any (array(
+               select a.id from auth_private.failed_attempts a
+                where a.failed_at operator(pg_catalog.<) (moment operator(pg_catalog.-) pg_catalog.make_interval(secs => attempts_seconds))
+                limit max_rows for update skip locked));
+    get diagnostics batch = row_count;
+    purged := purged operator(pg_catalog.+) batch;
+    delete from auth_private.rival_sign_ups d
+     where d.id operator(pg_catalog.=) any (array(
+               select r.id from auth_private.rival_sign_ups r
+                where not exists (select from auth.users u where u.id operator(pg_catalog.=) r.user_id and not u.email_verified)
+                limit max_rows for update skip locked));
+    get diagnostics batch = row_count;
+    purged := purged operator(pg_catalog.+) batch;
+    delete from auth.bans d
+     where d.user_id operator(pg_catalog.=) any (array(
+               select b.user_id from auth.bans b
+                where not exists (select from auth.users u where u.id operator(pg_catalog.=) b.user_id)
+                limit max_rows for update skip locked));
+    get diagnostics batch = row_count;
+    purged := purged operator(pg_catalog.+) batch;
+    delete from auth_private.session_epochs d
+     using (select e.user_id, e.administrative from auth_private.session_epochs e
+             where not exists (select from auth.users u where u.id operator(pg_catalog.=) e.user_id)
+             limit max_rows for update skip locked) as gone
+     where d.user_id operator(pg_catalog.=) gone.user_id and d.administrative operator(pg_catalog.=) gone.administrative;
+    get diagnostics batch = row_count;
+    perform auth_private.keep_directory();
+    return purged operator(pg_catalog.+) batch;
+end
+$$;
+comment on function auth_private.purge is 'Door: deletes what is over, so many rows of each kind; returns how many.';
+
+-- Owners and grants, as sql/grants.sql gives them.
+do $grants$
+declare
+    thing   record;
+    grantee record;
+begin
+    for thing in
+        select * from (values
+            ('table', 'auth_private.sessions_rendered', 'auth_door'),
+            ('table', 'auth_private.directory_counts', 'auth_owner'),
+            ('table', 'auth_private.directory_facets', 'auth_owner'),
+            ('function', 'auth_private.session_json(uuid, uuid)', 'auth_door'),
+            ('function', 'auth_private.count_users()', 'auth_door'),
+            ('function', 'auth_private.list_role_holders()', 'auth_door'),
+            ('function', 'auth_private.list_banned()', 'auth_door'),
+            ('function', 'auth_private.distrust_directory()', 'auth_door'),
+            ('function', 'auth_private.keep_directory()', 'auth_door'),
+            ('function', 'auth_private.purge(integer, integer, integer)', 'auth_door')) as t (kind, name, owner)
+    loop
+        execute pg_catalog.format('revoke all on %s %s from public', thing.kind, thing.name);
+        -- What default privileges have given.
+        for grantee in
+            select distinct pg_catalog.quote_ident(r.rolname) as name
+              from (select p.oid, p.proacl as acl, p.proowner as owner from pg_catalog.pg_proc p
+                     union all select c.oid, c.relacl, c.relowner from pg_catalog.pg_class c) as o,
+                   pg_catalog.aclexplode(o.acl) a join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) a.grantee
+             where o.oid operator(pg_catalog.=) case thing.kind when 'table' then thing.name::pg_catalog.regclass::pg_catalog.oid
+                                                                else thing.name::pg_catalog.regprocedure::pg_catalog.oid end
+               and a.grantee operator(pg_catalog.<>) o.owner
+        loop
+            execute pg_catalog.format('revoke all on %s %s from %s', thing.kind, thing.name, grantee.name);
+        end loop;
+        execute pg_catalog.format('alter %s %s owner to auth_owner', thing.kind, thing.name);
+        execute pg_catalog.format('alter %s %s owner to %I', thing.kind, thing.name, thing.owner);
+        if thing.kind operator(pg_catalog.=) 'function' then
+            execute pg_catalog.format('grant execute on function %s to auth_owner', thing.name);
+        end if;
+    end loop;
+    grant create on schema auth to auth_door;
+    alter function auth.get_session() owner to auth_door;
+    revoke all on function auth.get_session() from anon, authenticated;
+    grant execute on function auth.get_session() to auth_owner;
+    grant execute on function auth.get_session() to anon, authenticated;
+    revoke create on schema auth from auth_door;
+end
+$grants$;
+grant select, insert, update, delete on auth_private.directory_counts, auth_private.directory_facets to auth_door;
+
 -- A PostgREST that is running learns of what has changed.
 notify pgrst, 'reload schema';

@@ -2,16 +2,16 @@
 
 use crate::backend::identity::{self, Identity, Scope};
 use crate::backend::ids;
-use crate::backend::json::Json;
+use crate::backend::json::{Json, WholeJson};
 use crate::backend::raise::run;
 use crate::backend::{request, state};
 use crate::caller::{self, Caller};
 use crate::domain::permission;
 use crate::domain::token::token_hash;
 use crate::error::{Code, Error, Result, invalid, required};
-use crate::store::{callers, sessions, users};
+use crate::store::{callers, sessions};
 use pgrx::{Uuid, pg_extern};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// `auth.uid()`
 #[pg_extern(sql = false)]
@@ -114,10 +114,8 @@ fn reset_session() {
 
 /// `auth.get_session()`
 #[pg_extern(sql = false)]
-fn get_session() -> Option<Json> {
-    let caller = caller::current();
-    let session = &caller.person()?.session;
-    Some(Json(json!({"session": sessions::json_for_reader(session.id), "user": users::json_for_reader(session.user)})))
+fn get_session() -> Option<WholeJson> {
+    sessions::rendered_with_user(caller::live_session()?.id)
 }
 
 /// `auth_private.resolve_identity()`

@@ -1,6 +1,6 @@
 //! Pages of users.
 
-use crate::backend::json::Json;
+use crate::backend::json::{WholeJson, moment};
 use crate::backend::raise::run;
 use crate::caller;
 use crate::domain::user_query::{Request, UserQuery};
@@ -9,7 +9,8 @@ use crate::store::user_list::{self, ListedUser};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::{Uuid, name, pg_extern};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::value::RawValue;
 
 /// `auth.list_users()`
 #[pg_extern(sql = false)]
@@ -38,7 +39,7 @@ fn list_users(
         name!(banned, bool),
         name!(ban_reason, Option<String>),
         name!(ban_expires_at, Option<TimestampWithTimeZone>),
-        name!(attributes, Json),
+        name!(attributes, WholeJson),
         name!(created_at, TimestampWithTimeZone),
         name!(updated_at, TimestampWithTimeZone),
         name!(last_sign_in_at, Option<TimestampWithTimeZone>),
@@ -95,7 +96,7 @@ fn list_users_page(
     page_offset: Option<i32>,
     after_cursor: Option<String>,
     count: Option<String>,
-) -> Json {
+) -> WholeJson {
     run(|| {
         caller::with_permission("user:list")?;
         let filters = [
@@ -112,14 +113,15 @@ fn list_users_page(
         let query = UserQuery::build(request(filters, page_size, page_offset))?;
         let total = match count.as_deref().unwrap_or("exact") {
             "none" => None,
-            "estimated" if query.counts_everybody() => Some(user_list::estimate().map_or_else(|| user_list::total(&query), Ok)?),
+            "estimated" if query.is_of_everybody() => Some(user_list::estimate().map_or_else(|| user_list::total(&query), Ok)?),
             "exact" | "estimated" => Some(user_list::total(&query)?),
             _ => return Err(invalid("count")),
         };
         let (users, next_cursor) = user_list::page(&query)?;
         let (limit, offset) = query.bounds();
-        let users: Vec<Value> = users.into_iter().map(render).collect();
-        Ok(Json(json!({"users": users, "total": total, "limit": limit, "offset": offset, "next_cursor": next_cursor})))
+        let users: Vec<Rendered> = users.into_iter().map(Rendered::from).collect();
+        let page = Page { users, total, limit, offset, next_cursor };
+        Ok(WholeJson::of_text(serde_json::to_string(&page).expect("text")))
     })
 }
 
@@ -142,10 +144,49 @@ fn request(arguments: [Option<String>; 9], page_size: Option<i32>, page_offset: 
     }
 }
 
-fn render(user: ListedUser) -> Value {
-    json!({
-        "id": user.id.to_string(), "email": user.email, "email_verified": user.email_verified, "name": user.name, "image": user.image,
-        "roles": user.roles, "banned": user.banned, "ban_reason": user.ban_reason, "ban_expires_at": user.ban_expires_at,
-        "attributes": user.attributes.0, "created_at": user.created_at, "updated_at": user.updated_at, "last_sign_in_at": user.last_sign_in_at,
-    })
+#[derive(Serialize)]
+struct Page {
+    users: Vec<Rendered>,
+    total: Option<i64>,
+    limit: i64,
+    offset: i64,
+    next_cursor: Option<String>,
+}
+
+/// A user in a page.
+#[derive(Serialize)]
+struct Rendered {
+    id: String,
+    email: Option<String>,
+    email_verified: bool,
+    name: String,
+    image: Option<String>,
+    roles: Vec<String>,
+    banned: bool,
+    ban_reason: Option<String>,
+    ban_expires_at: Option<String>,
+    attributes: Box<RawValue>,
+    created_at: String,
+    updated_at: String,
+    last_sign_in_at: Option<String>,
+}
+
+impl From<ListedUser> for Rendered {
+    fn from(user: ListedUser) -> Self {
+        Rendered {
+            id: user.id.to_string(),
+            email: user.email,
+            email_verified: user.email_verified,
+            name: user.name,
+            image: user.image,
+            roles: user.roles,
+            banned: user.banned,
+            ban_reason: user.ban_reason,
+            ban_expires_at: user.ban_expires_at.map(moment),
+            attributes: user.attributes.raw(),
+            created_at: moment(user.created_at),
+            updated_at: moment(user.updated_at),
+            last_sign_in_at: user.last_sign_in_at.map(moment),
+        }
+    }
 }

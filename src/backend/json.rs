@@ -4,12 +4,13 @@ use super::memory;
 use super::raise::raise;
 use crate::error::invalid;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
-use pgrx::datum::{Datum, FromDatum, IntoDatum};
+use pgrx::datum::{Datum, FromDatum, IntoDatum, TimestampWithTimeZone};
 use pgrx::nullable::Nullable;
 use pgrx::pgrx_sql_entity_graph::metadata::{ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin};
 use pgrx::{direct_function_call, direct_function_call_as_datum, pg_sys};
 use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::ffi::{CStr, CString};
 
 /// Deepest nesting that is read. Reading recurses, and a stack that overflows takes the whole cluster down.
@@ -32,10 +33,10 @@ impl Json {
     }
 }
 
-/// A jsonb that is too large to be read whole: it stays as the server has it.
-pub struct JsonArray(pg_sys::Datum);
+/// A jsonb that nobody here needs to read, or that is too large for it: it stays as the server has it.
+pub struct WholeJson(pg_sys::Datum);
 
-impl JsonArray {
+impl WholeJson {
     /// False for anything else than an array.
     pub fn is_array(&self) -> bool {
         // SAFETY: a jsonb that is not toasted, whose first word after the length says what it is; see utils/jsonb.h. A scalar is
@@ -45,14 +46,66 @@ impl JsonArray {
     }
 }
 
-impl FromDatum for JsonArray {
+impl FromDatum for WholeJson {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _type: pg_sys::Oid) -> Option<Self> {
         // SAFETY: the caller's promise: a jsonb. Once, so that nothing that reads of it does it again.
-        (!is_null).then(|| JsonArray(unsafe { pg_sys::pg_detoast_datum(datum.cast_mut_ptr()) }.into()))
+        (!is_null).then(|| WholeJson(unsafe { pg_sys::pg_detoast_datum(datum.cast_mut_ptr()) }.into()))
     }
 }
 
-impl IntoDatum for &JsonArray {
+impl WholeJson {
+    /// JSON text of ours.
+    pub fn of_text(text: String) -> Self {
+        let text = CString::new(text).expect("JSON escapes NUL");
+        // SAFETY: a C string that outlives the call.
+        let datum = unsafe { direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())]) };
+        WholeJson(datum.expect("jsonb_in is strict"))
+    }
+
+    /// As it stands, for what is written as JSON text.
+    pub fn raw(&self) -> Box<RawValue> {
+        // SAFETY: a jsonb; its text is a C string in the server's memory.
+        let text = unsafe {
+            let text = direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(self.0)]).expect("jsonb_out is strict");
+            let owned = text.to_string_lossy().into_owned();
+            pg_sys::pfree(text.as_ptr().cast_mut().cast());
+            owned
+        };
+        RawValue::from_string(text).expect("the server's own JSON")
+    }
+
+    /// A column of a row, which lasts beyond the statement.
+    ///
+    /// # Safety
+    /// Within a connection to SPI, a jsonb that is not null.
+    pub unsafe fn of_row(datum: pg_sys::Datum) -> Self {
+        // SAFETY: the caller's promise.
+        WholeJson(unsafe { pg_sys::SPI_datumTransfer(datum, false, -1) })
+    }
+}
+
+/// As to_jsonb writes it.
+pub fn moment(moment: TimestampWithTimeZone) -> String {
+    let mut buffer = [0_u8; pg_sys::MAXDATELEN as usize + 1];
+    // SAFETY: the buffer is as large as the server's own for it.
+    unsafe {
+        let datum = moment.into_datum().expect("a moment");
+        pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr().cast(), datum, pg_sys::TIMESTAMPTZOID, std::ptr::null());
+    }
+    CStr::from_bytes_until_nul(&buffer).ok().and_then(|text| text.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+impl IntoDatum for WholeJson {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        Some(self.0)
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::JSONBOID
+    }
+}
+
+impl IntoDatum for &WholeJson {
     fn into_datum(self) -> Option<pg_sys::Datum> {
         Some(self.0)
     }
@@ -114,9 +167,7 @@ impl FromDatum for Json {
 
 impl IntoDatum for Json {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        let text = CString::new(self.0.to_string()).expect("JSON escapes NUL");
-        // SAFETY: a C string that outlives the call.
-        unsafe { direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())]) }
+        Some(WholeJson::of_text(self.0.to_string()).0)
     }
 
     fn type_oid() -> pg_sys::Oid {
@@ -150,9 +201,17 @@ macro_rules! argument {
 }
 
 argument!(Json "pg_auth::Json");
-argument!(JsonArray "pg_auth::JsonArray");
+argument!(WholeJson "pg_auth::WholeJson");
 
 // SAFETY: the datum is a jsonb in the server's memory.
+unsafe impl BoxRet for WholeJson {
+    unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
+        // SAFETY: the function is declared to return jsonb.
+        unsafe { fcinfo.return_raw_datum(self.0) }
+    }
+}
+
+// SAFETY: as above.
 unsafe impl BoxRet for Json {
     unsafe fn box_into<'fcx>(self, fcinfo: &mut FcInfo<'fcx>) -> Datum<'fcx> {
         match self.into_datum() {

@@ -1,6 +1,7 @@
 //! Statements. pgrx's own client marks a transaction as writing as soon as a function may write, which takes a transaction
 //! id and fails on a standby; here each call says whether it writes.
 
+use super::json::WholeJson;
 use super::settings;
 use pgrx::datum::{DatumWithOid, FromDatum};
 use pgrx::pg_sys;
@@ -10,7 +11,7 @@ use std::ffi::CString;
 
 thread_local! {
     /// Plans by their text; kept for the life of the backend. Preparing costs four times what running does.
-    static PLANS: RefCell<HashMap<&'static str, pg_sys::SPIPlanPtr>> = RefCell::default();
+    static PLANS: RefCell<HashMap<String, pg_sys::SPIPlanPtr>> = RefCell::default();
 }
 
 /// Which rows a statement sees.
@@ -41,14 +42,29 @@ impl Row {
         }
     }
 
+    /// A jsonb, as the server has it.
+    pub fn whole_json(&self, column: i32) -> Option<WholeJson> {
+        // SAFETY: as above; rows are read between SPI_connect and SPI_finish.
+        unsafe {
+            let mut is_null = false;
+            let datum = pg_sys::SPI_getbinval(self.tuple, self.descriptor, column, &mut is_null);
+            (!is_null).then(|| WholeJson::of_row(datum))
+        }
+    }
+
     /// The value of a column that is never null.
     pub fn value<T: FromDatum>(&self, column: i32) -> T {
         self.get(column).expect("a column that is never null")
     }
 }
 
-/// Runs a statement of ours, whose plan is kept, and maps its rows.
-pub fn query<T>(mode: Mode, sql: &'static str, arguments: &[DatumWithOid], row: impl FnMut(&Row) -> T) -> Vec<T> {
+/// Runs a statement of ours, of which there are only so many, and maps its rows. Its plan is kept.
+pub fn query<T>(mode: Mode, sql: &str, arguments: &[DatumWithOid], row: impl FnMut(&Row) -> T) -> Vec<T> {
+    query_at_most(0, mode, sql, arguments, row)
+}
+
+/// The same, of not more than so many rows; 0 for all.
+pub fn query_at_most<T>(most: i64, mode: Mode, sql: &str, arguments: &[DatumWithOid], row: impl FnMut(&Row) -> T) -> Vec<T> {
     within_connection(|| {
         let plan = PLANS.with_borrow(|plans| plans.get(sql).copied()).unwrap_or_else(|| keep(sql, arguments));
         let (mut values, nulls) = split(arguments);
@@ -59,7 +75,7 @@ pub fn query<T>(mode: Mode, sql: &'static str, arguments: &[DatumWithOid], row: 
                 pg_sys::CommandCounterIncrement();
                 pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
             }
-            let status = pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr().cast(), mode != Mode::Write, 0);
+            let status = pg_sys::SPI_execute_plan(plan, values.as_mut_ptr(), nulls.as_ptr().cast(), mode != Mode::Write, most);
             if mode == Mode::Latest {
                 pg_sys::PopActiveSnapshot();
             }
@@ -131,7 +147,7 @@ unsafe fn pin_settings() -> Option<i32> {
     }
 }
 
-fn keep(sql: &'static str, arguments: &[DatumWithOid]) -> pg_sys::SPIPlanPtr {
+fn keep(sql: &str, arguments: &[DatumWithOid]) -> pg_sys::SPIPlanPtr {
     let text = CString::new(sql).expect("a statement without NUL");
     let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
     // SAFETY: as many types as arguments; the kept plan lives on.
@@ -141,7 +157,7 @@ fn keep(sql: &'static str, arguments: &[DatumWithOid]) -> pg_sys::SPIPlanPtr {
         pg_sys::SPI_keepplan(plan);
         plan
     };
-    PLANS.with_borrow_mut(|plans| plans.insert(sql, plan));
+    PLANS.with_borrow_mut(|plans| plans.insert(sql.to_owned(), plan));
     plan
 }
 

@@ -10,6 +10,12 @@ pub fn is_read_only() -> bool {
     unsafe { pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() }
 }
 
+/// True on a standby.
+pub fn is_recovering() -> bool {
+    // SAFETY: as above.
+    unsafe { pg_sys::RecoveryInProgress() }
+}
+
 /// The login role, which SET ROLE does not change and which no client can choose.
 pub fn session_user() -> String {
     // SAFETY: the session's user exists, and the name is a C string in the server's memory.

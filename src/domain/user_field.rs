@@ -1,4 +1,4 @@
-//! The fields by which users are filtered and ordered.
+//! The fields by which users are filtered and ordered, and the operators.
 
 use crate::error::{Result, invalid};
 use uuid::Uuid;
@@ -95,4 +95,48 @@ pub fn typed(kind: Kind, values: Vec<String>, argument: &'static str) -> Result<
             Argument::Texts(values)
         }
     })
+}
+
+/// `%`, `_` and `\` mean themselves.
+fn literal_pattern(text: &str) -> String {
+    text.chars().fold(String::new(), |mut pattern, c| {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+        pattern
+    })
+}
+
+/// What `like` compares with, for the operators that search within a text.
+pub fn pattern(operator: &str, text: &str) -> Option<String> {
+    let text = literal_pattern(text);
+    match operator {
+        "contains" => Some(format!("%{text}%")),
+        "starts_with" => Some(format!("{text}%")),
+        "ends_with" => Some(format!("%{text}")),
+        _ => None,
+    }
+}
+
+/// The comparisons, as SQL.
+pub fn comparison(operator: &str) -> Option<&'static str> {
+    Some(match operator {
+        "eq" => "operator(pg_catalog.=)",
+        "lt" => "operator(pg_catalog.<)",
+        "lte" => "operator(pg_catalog.<=)",
+        "gt" => "operator(pg_catalog.>)",
+        "gte" => "operator(pg_catalog.>=)",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wildcards_are_literal() {
+        assert_eq!(pattern("contains", r"50%_\").unwrap(), r"%50\%\_\\%");
+    }
 }

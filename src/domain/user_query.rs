@@ -1,7 +1,7 @@
 //! What list_users can be asked, as SQL. Every piece of the text stands here; what a client sends is only ever an argument.
 
 pub use super::user_field::Argument;
-use super::user_field::{Field, Kind, field, typed};
+use super::user_field::{Field, Kind, comparison, field, pattern, typed};
 use crate::error::{Result, invalid};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::Value;
@@ -26,50 +26,36 @@ pub struct Request {
 #[derive(Debug)]
 pub struct UserQuery {
     conditions: Vec<String>,
-    /// Conditions before the cursor's: the total does not shrink from page to page.
-    counted: usize,
     arguments: Vec<Argument>,
+    /// Arguments of the conditions, which stand before the cursor's.
     counted_arguments: usize,
     sort: &'static Field,
     descending: bool,
     page_size: i64,
     page_offset: i64,
+    /// What the filter asks for, where that is kept in the directory, and whether it is the only condition.
+    facet: Option<String>,
+    cursor: Option<(String, String)>,
 }
+
+/// The facet of who is banned.
+pub const BANNED: &str = "banned";
+
+/// A statement and how to run it.
+pub struct Statement {
+    pub sql: String,
+    pub arguments: Vec<Argument>,
+    /// How many rows to read.
+    pub most: i64,
+    /// True when its plan is worth keeping.
+    pub is_one_of_few: bool,
+}
+
+/// The most users on a page.
+const MAX_PAGE_SIZE: i64 = 1000;
 
 const COLUMNS: &str = "d.id, d.email, d.email_verified, d.name, d.image, d.roles, d.banned, d.ban_reason, d.ban_expires_at, \
                        d.attributes, d.created_at, d.updated_at, d.last_sign_in_at";
-
-/// `%`, `_` and `\` mean themselves.
-fn literal_pattern(text: &str) -> String {
-    text.chars().fold(String::new(), |mut pattern, c| {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-        pattern
-    })
-}
-
-fn pattern(operator: &str, text: &str) -> Option<String> {
-    let text = literal_pattern(text);
-    match operator {
-        "contains" => Some(format!("%{text}%")),
-        "starts_with" => Some(format!("{text}%")),
-        "ends_with" => Some(format!("%{text}")),
-        _ => None,
-    }
-}
-
-fn comparison(operator: &str) -> Option<&'static str> {
-    Some(match operator {
-        "eq" => "operator(pg_catalog.=)",
-        "lt" => "operator(pg_catalog.<)",
-        "lte" => "operator(pg_catalog.<=)",
-        "gt" => "operator(pg_catalog.>)",
-        "gte" => "operator(pg_catalog.>=)",
-        _ => return None,
-    })
-}
 
 impl UserQuery {
     /// Composes the statement, or INVALID_ARGUMENT with the argument's name.
@@ -80,7 +66,7 @@ impl UserQuery {
             "desc" => true,
             _ => return Err(invalid("sort_direction")),
         };
-        if !(1..=1000).contains(&request.page_size) {
+        if !(1..=MAX_PAGE_SIZE).contains(&request.page_size.into()) {
             return Err(invalid("page_size"));
         }
         if request.page_offset < 0 {
@@ -88,17 +74,18 @@ impl UserQuery {
         }
         let mut query = UserQuery {
             conditions: Vec::new(),
-            counted: 0,
             arguments: Vec::new(),
             counted_arguments: 0,
             sort,
             descending,
             page_size: request.page_size.into(),
             page_offset: request.page_offset.into(),
+            facet: facet(&request),
+            cursor: None,
         };
         query.search(&request)?;
         query.filter(&request)?;
-        (query.counted, query.counted_arguments) = (query.conditions.len(), query.arguments.len());
+        query.counted_arguments = query.arguments.len();
         if let Some(cursor) = &request.after_cursor {
             query.resume(cursor)?;
         }
@@ -204,43 +191,76 @@ impl UserQuery {
         }
         let value = self.bind(typed(self.sort.kind, vec![value], "after_cursor")?);
         let id = self.bind(Argument::Text(id.to_string()));
-        self.conditions.push(format!(
-            "({}, d.id) operator(pg_catalog.{}) (({value}::{}[])[1], {id}::pg_catalog.uuid)",
-            self.sort.order,
-            if self.descending { "<" } else { ">" },
-            self.sort.kind.cast()
-        ));
+        self.cursor = Some((format!("({value}::{}[])[1]", self.sort.kind.cast()), format!("{id}::pg_catalog.uuid")));
         Ok(())
     }
 
-    /// The statement of the page: one row more than asked for tells whether there is a next one, and the last column is what its cursor is made of.
-    pub fn page(&self) -> (String, Vec<Argument>) {
-        let direction = if self.descending { "operator(pg_catalog.>)" } else { "operator(pg_catalog.<)" };
+    /// What of the directory the page is of, where it comes in the directory's order.
+    pub fn facet(&self) -> Option<&str> {
+        // Who has the role "user" is as soon found among all.
+        self.facet.as_deref().filter(|facet| self.sort.name == "created_at" && *facet != "role:user")
+    }
+
+    /// What of the directory is to be counted, where that is all.
+    pub fn counted_facet(&self) -> Option<&str> {
+        match self.conditions.len() {
+            0 => Some("users"),
+            1 => self.facet.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The statement of the page: one row more than asked for tells whether there is a next one, and the last column is what its cursor is
+    /// made of. `in_order` where the facet may be relied on.
+    pub fn page(&self, in_order: bool) -> Statement {
+        let (direction, behind) = if self.descending { (">", "<") } else { ("<", ">") };
         let mut arguments = self.arguments.clone();
-        arguments.extend([Argument::Integer(self.page_size + 1), Argument::Integer(self.page_offset)]);
-        let order = self.sort.order;
+        let facet = self.facet().filter(|_| in_order);
+        let (from, order, id, mut conditions) = if let Some(facet) = facet {
+            arguments.push(Argument::Text(facet.to_owned()));
+            // "limit 1" keeps the planner from joining all of them before it puts them in order: it takes the conditions for independent.
+            let mut of_user = vec!["d.id operator(pg_catalog.=) f.user_id".to_owned()];
+            of_user.extend_from_slice(&self.conditions);
+            let from = format!(
+                "auth_private.directory_facets f cross join lateral (select d.* from auth_private.user_directory d{} limit 1) d",
+                condition(&of_user)
+            );
+            let is_in_facet = format!("f.facet operator(pg_catalog.=) ${}::pg_catalog.text", arguments.len());
+            (from, "f.created_at", "f.user_id", vec![is_in_facet])
+        } else {
+            ("auth_private.user_directory d".to_owned(), self.sort.order, "d.id", self.conditions.clone())
+        };
+        if let Some((value, user)) = &self.cursor {
+            conditions.push(format!("({order}, {id}) operator(pg_catalog.{behind}) ({value}, {user})"));
+        }
         let key = match self.sort.kind {
             Kind::Timestamp => format!("pg_catalog.to_json({order}) operator(pg_catalog.#>>) '{{}}'::pg_catalog.text[]"),
             _ => format!("{order}::pg_catalog.text"),
         };
+        // Of such there are only so many, and all are read in the order of an index: as long as the planner knows that it is about few rows.
+        let is_one_of_few = self.page_offset == 0 && self.conditions.len() == usize::from(facet.is_some());
+        let limit = if is_one_of_few {
+            (MAX_PAGE_SIZE + 1).to_string()
+        } else {
+            arguments.extend([Argument::Integer(self.page_size + 1), Argument::Integer(self.page_offset)]);
+            format!("${} offset ${}", arguments.len() - 1, arguments.len())
+        };
         let sql = format!(
-            "select {COLUMNS}, {key} from auth_private.user_directory d{} order by {order} using {direction}, d.id using {direction} limit ${} offset ${}",
-            condition(&self.conditions),
-            arguments.len() - 1,
-            arguments.len()
+            "select {COLUMNS}, {key} from {from}{} order by {order} using operator(pg_catalog.{direction}), {id} using operator(pg_catalog.{direction}) limit {limit}",
+            condition(&conditions),
         );
-        (sql, arguments)
+        Statement { sql, arguments, most: self.page_size + 1, is_one_of_few }
     }
 
     /// The statement of the total.
     pub fn total(&self) -> (String, Vec<Argument>) {
-        let sql = format!("select pg_catalog.count(*) from auth_private.user_directory d{}", condition(&self.conditions[..self.counted]));
+        let sql = format!("select pg_catalog.count(*) from auth_private.user_directory d{}", condition(&self.conditions));
         (sql, self.arguments[..self.counted_arguments].to_vec())
     }
 
     /// True when the total is that of the whole table.
-    pub fn counts_everybody(&self) -> bool {
-        self.counted == 0
+    pub fn is_of_everybody(&self) -> bool {
+        self.conditions.is_empty()
     }
 
     /// The page's size and offset.
@@ -251,6 +271,15 @@ impl UserQuery {
     /// The cursor behind a row.
     pub fn cursor(&self, key: &str, id: &str) -> String {
         URL_SAFE_NO_PAD.encode(serde_json::json!([self.sort.name, self.descending, key, id]).to_string())
+    }
+}
+
+/// What a filter asks for, where that is kept in the directory.
+fn facet(request: &Request) -> Option<String> {
+    match (request.filter_field.as_deref()?, request.filter_operator.as_str(), request.filter_value.as_deref()?) {
+        ("role", "eq" | "contains", role) => Some(format!("role:{role}")),
+        ("banned", "eq", "true" | "t") => Some(BANNED.to_owned()),
+        _ => None,
     }
 }
 
@@ -300,12 +329,7 @@ mod tests {
             ..request()
         })
         .unwrap();
-        assert!(!query.page().0.contains("drop") && !query.total().0.contains("drop"));
-    }
-
-    #[test]
-    fn wildcards_are_literal() {
-        assert_eq!(pattern("contains", r"50%_\").unwrap(), r"%50\%\_\\%");
+        assert!(!query.page(true).sql.contains("drop") && !query.total().0.contains("drop"));
     }
 
     #[test]

@@ -1,19 +1,19 @@
 //! Importing users, many with a statement.
 
 use super::run;
-use crate::backend::json::{Json, JsonArray};
+use crate::backend::json::{Json, WholeJson};
 use crate::backend::spi::{self, Mode};
 use crate::domain::user_import::UserImport;
 use pgrx::Uuid;
 use std::collections::{HashMap, HashSet};
 
 /// How many elements an array has.
-pub fn count(users: &JsonArray) -> i32 {
+pub fn count(users: &WholeJson) -> i32 {
     super::first(Mode::Write, "select pg_catalog.jsonb_array_length($1)", &[users.into()], |row| row.value(1)).unwrap_or(0)
 }
 
 /// The elements from one index on to before another; none for those that we cannot read.
-pub fn slice(users: &JsonArray, from: i32, to: i32) -> Vec<Option<serde_json::Value>> {
+pub fn slice(users: &WholeJson, from: i32, to: i32) -> Vec<Option<serde_json::Value>> {
     spi::query(
         Mode::Write,
         // Of what no row can be in any spelling nothing is read: parsing takes ten times the memory.

@@ -2,7 +2,7 @@
 
 use super::callers::LiveSession;
 use super::{call, first, run};
-use crate::backend::json::Json;
+use crate::backend::json::{Json, WholeJson};
 use crate::backend::spi::{self, Mode, Row};
 use crate::error::{Code, Result};
 use pgrx::Uuid;
@@ -160,10 +160,20 @@ pub fn subject(session: Uuid) -> Option<(Uuid, i64)> {
     )
 }
 
-/// As [`json`], in a function that only reads.
-pub fn json_for_reader(session: Uuid) -> Value {
-    let json = first(Mode::Read, "select auth_private.session_json($1, $1)", &[session.into()], |row| row.get::<Json>(1));
-    json.flatten().map_or(Value::Null, |json| json.0)
+/// The session in use and its user as clients see them. For functions of auth_door.
+pub fn rendered_with_user(session: Uuid) -> Option<WholeJson> {
+    first(
+        Mode::Read,
+        "select pg_catalog.jsonb_build_object(
+                    'session', pg_catalog.to_jsonb(s) operator(pg_catalog.||) pg_catalog.jsonb_build_object('current', true),
+                    'user', pg_catalog.to_jsonb(u))
+           from auth_private.sessions_rendered s
+           join auth_private.users_rendered u on u.id operator(pg_catalog.=) s.user_id
+          where s.id operator(pg_catalog.=) $1",
+        &[session.into()],
+        |row| row.whole_json(1),
+    )
+    .flatten()
 }
 
 /// A user's live sessions, newest first.

@@ -1,8 +1,10 @@
 //! Pages of users. The statements are composed in `domain::user_query`, of constant pieces only.
 
-use crate::backend::json::Json;
-use crate::backend::spi::{self, Row};
-use crate::domain::user_query::{Argument, UserQuery};
+use super::first;
+use crate::backend::json::WholeJson;
+use crate::backend::spi::{self, Mode, Row};
+use crate::backend::state;
+use crate::domain::user_query::{Argument, BANNED, UserQuery};
 use crate::error::{Result, invalid};
 use pgrx::Uuid;
 use pgrx::datum::{DatumWithOid, TimestampWithTimeZone};
@@ -18,7 +20,7 @@ pub struct ListedUser {
     pub banned: bool,
     pub ban_reason: Option<String>,
     pub ban_expires_at: Option<TimestampWithTimeZone>,
-    pub attributes: Json,
+    pub attributes: WholeJson,
     pub created_at: TimestampWithTimeZone,
     pub updated_at: TimestampWithTimeZone,
     pub last_sign_in_at: Option<TimestampWithTimeZone>,
@@ -37,7 +39,7 @@ fn listed(row: &Row) -> ListedUser {
         banned: row.value(7),
         ban_reason: row.get(8),
         ban_expires_at: row.get(9),
-        attributes: row.value(10),
+        attributes: row.whole_json(10).expect("a column that is never null"),
         created_at: row.value(11),
         updated_at: row.value(12),
         last_sign_in_at: row.get(13),
@@ -47,8 +49,14 @@ fn listed(row: &Row) -> ListedUser {
 
 /// A page, and the cursor behind it when there is more.
 pub fn page(query: &UserQuery) -> Result<(Vec<ListedUser>, Option<String>)> {
-    let (sql, arguments) = query.page();
-    let mut users = spi::query_once(&sql, &bound(arguments)?, listed);
+    let in_order = query.facet().is_some_and(|facet| kept(facet).is_some());
+    let statement = query.page(in_order);
+    let arguments = bound(statement.arguments)?;
+    let mut users = if statement.is_one_of_few {
+        spi::query_at_most(statement.most, Mode::Read, &statement.sql, &arguments, listed)
+    } else {
+        spi::query_once(&statement.sql, &arguments, listed)
+    };
     let (page_size, _) = query.bounds();
     let more = users.len() as i64 > page_size;
     users.truncate(page_size as usize);
@@ -58,8 +66,37 @@ pub fn page(query: &UserQuery) -> Result<(Vec<ListedUser>, Option<String>)> {
 
 /// How many users there are in all pages.
 pub fn total(query: &UserQuery) -> Result<i64> {
+    if let Some(count) = query.counted_facet().and_then(kept) {
+        return Ok(count);
+    }
     let (sql, arguments) = query.total();
     Ok(spi::query_once(&sql, &bound(arguments)?, |row| row.value(1)).pop().unwrap_or(0))
+}
+
+/// How many users have something, where that is kept; it is not after a crash, or on a standby.
+fn kept(facet: &str) -> Option<i64> {
+    if state::is_recovering() {
+        return None;
+    }
+    let count: Option<i64> = first(
+        Mode::Read,
+        "select case when pg_catalog.bool_or(c.counted_at is not null) and not pg_catalog.bool_or(c.facet is null)
+                     then coalesce(pg_catalog.sum(c.change) filter (where c.facet operator(pg_catalog.=) $1), 0)::pg_catalog.int8 end
+           from auth_private.directory_counts c",
+        &[facet.into()],
+        |row| row.get(1),
+    )
+    .flatten();
+    // A ban that is over stays in the table.
+    let over = || {
+        first(
+            Mode::Read,
+            "select pg_catalog.count(*) from auth.bans b where b.expires_at operator(pg_catalog.<=) (select pg_catalog.clock_timestamp())",
+            &[],
+            |row| row.value(1),
+        )
+    };
+    if facet == BANNED { count.map(|count| count - over().unwrap_or(0_i64)) } else { count }
 }
 
 /// How many users the planner believes there are; none before the first ANALYZE.

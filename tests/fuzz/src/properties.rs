@@ -230,7 +230,8 @@ fn queries(text: &str) -> bool {
         after_cursor: text(10),
     };
     let Ok(query) = UserQuery::build(request()) else { return false };
-    for (sql, arguments) in [query.page(), query.total()] {
+    let pages = [false, true].map(|in_order| query.page(in_order));
+    for (sql, arguments) in pages.into_iter().map(|page| (page.sql, page.arguments)).chain([query.total()]) {
         assert!(!sql.contains(MARK), "what a client sends is only ever an argument: {sql}");
         let numbers = sql.split('$').skip(1).map(|rest| rest.chars().take_while(char::is_ascii_digit).collect::<String>());
         let highest = numbers.map(|number| number.parse::<usize>().expect("$ and a number")).max().unwrap_or(0);
