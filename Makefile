@@ -6,7 +6,7 @@
 # make api        the same cluster with PostgREST in front of it, and curl lines that work
 # make soak       the long forms of the tests that chance decides, and libFuzzer; writes docs/soak.md (hours: SOAK_SECONDS=600 for each parser)
 # make standards  runs the tests that docs/standards.md names, and says there which pass
-# make bench      the figures of README
+# make bench      the figures of README and docs/benchmarks.md (USERS=1000000 SESSIONS=1000000, or other numbers; some minutes)
 # make stop       stop the private cluster of make run
 
 # The newest server installed from PostgreSQL's or Debian's packages, unless told.
@@ -77,7 +77,7 @@ standards:
 	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && cargo run --locked --quiet --package pgrx-tests --bin standards
 
 bench:
-	@$(DEV) && setup && private_server && gateway_tools && peer_tools && bench_tools && cargo bench --locked --quiet --package pgrx-tests
+	@$(DEV) && setup && private_server && gateway_tools && peer_tools && bench_tools && PG_AUTH_BENCH_USERS='$(USERS)' PG_AUTH_BENCH_SESSIONS='$(SESSIONS)' cargo bench --locked --quiet --package pgrx-tests
 
 stop:
 	@$(DEV) && private_server_paths && cargo run --locked --quiet --package pgrx-tests --bin tour -- stop

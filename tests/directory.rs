@@ -147,7 +147,7 @@ fn counting_waits_for_nobody_and_loses_nobody_who_is_on_the_way() {
 
 #[test]
 fn a_crash_and_a_standby_have_no_counts_and_count() {
-    let primary = deeds::cluster("directory-primary", &[]);
+    let primary = deeds::cluster("directory-primary", &[("auth.purge_interval", "0")]);
     let mut dba = primary.connect("postgres", "postgres");
     dba.run("select auth.create_user('ann@example.org', 'correct horse battery'); select auth.purge_expired()");
     let mut service = primary.connect("service", "postgres");

@@ -31,13 +31,13 @@ const CASES: &[Tampering] = &[
         "alter table auth_private.session_keys alter authenticated_at drop not null; update auth_private.session_keys set authenticated_at = null",
         "update auth_private.session_keys set authenticated_at = now(); alter table auth_private.session_keys alter authenticated_at set not null",
         GET,
-        "XX000",
+        "42804",
     ),
     case(
         "alter table auth_private.session_keys alter epoch drop not null; update auth_private.session_keys set epoch = null",
         "update auth_private.session_keys set epoch = 0; alter table auth_private.session_keys alter epoch set not null",
         "select auth.list_sessions()",
-        "28000",
+        "42804",
     ),
     case(
         "alter table auth.users drop constraint users_attributes_check; update auth.users set attributes = '{\"$serde_json::private::Number\": \"1\"}'",

@@ -61,6 +61,8 @@ fn every_release_becomes_this_one_and_keeps_what_is_in_it() {
         ));
         root.run(&format!("select auth.ban_user('{}', 'spam')", banned.id));
         ann.run("select auth.change_email('ann@elsewhere.example')");
+        assert_eq!(ann.json("select auth.get_session()")["user"]["name"], "Ann");
+        assert_eq!(root.json("select auth.list_users_page(page_size => 1)")["total"], 4);
         dba.run("create table public.profiles (user_id uuid primary key references auth.users); insert into public.profiles select id from auth.users");
         dba.run("create policy theirs on public.profiles for select to authenticated using (user_id = (select auth.uid()))");
         dba.run("alter table public.profiles enable row level security; grant select on public.profiles to authenticated");

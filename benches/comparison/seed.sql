@@ -1,5 +1,5 @@
--- What takes part in the comparison: as many users as $users says, with a session each. One in a hundred has the role "editor", one in a
--- hundred is banned.
+-- What takes part in the comparison: as many users as $users says, and $sessions sessions of theirs. One in a hundred has the role
+-- "editor", one in a hundred is banned.
 alter table auth.audit_log disable trigger audit_log_append_only;
 select auth.define_user_role('editor', '{post:edit}');
 insert into auth.users (id, email, name, email_verified, created_at, updated_at)
@@ -8,11 +8,11 @@ select md5('user' || n)::uuid, 'user' || n || '@bench.example', 'User ' || n, tr
 insert into auth.user_roles (user_id, role) select md5('user' || n)::uuid, case when n % 100 = 7 then 'editor' else 'user' end from generate_series(1, $users) n;
 insert into auth.bans (user_id, reason) select md5('user' || n)::uuid, 'spam' from generate_series(13, $users, 100) n;
 insert into auth.sessions (id, user_id, expires_at)
-select md5('session' || n)::uuid, md5('user' || n)::uuid, timestamptz '2100-01-01' from generate_series(1, $users) n;
+select md5('session' || n)::uuid, md5('user' || 1 + n % $users)::uuid, timestamptz '2100-01-01' from generate_series(1, $sessions) n;
 insert into auth_private.session_keys (token_hash, session_id, epoch)
-select sha256(('as_bench_' || n)::bytea), md5('session' || n)::uuid, 0 from generate_series(1, $users) n;
+select sha256(('as_bench_' || n)::bytea), md5('session' || n)::uuid, 0 from generate_series(1, $sessions) n;
 -- What somebody would write by hand.
 create table public.plain (id uuid primary key, user_id uuid not null, expires_at timestamptz not null);
-insert into public.plain select md5('session' || n)::uuid, md5('user' || n)::uuid, timestamptz '2100-01-01' from generate_series(1, $users) n;
+insert into public.plain select md5('session' || n)::uuid, md5('user' || 1 + n % $users)::uuid, timestamptz '2100-01-01' from generate_series(1, $sessions) n;
 grant select on public.plain to public;
 alter table auth.audit_log enable trigger audit_log_append_only;

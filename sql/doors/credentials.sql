@@ -33,7 +33,7 @@ declare
     written text := address;
 begin
     -- In either case these, also after what was done is taken back: whoever holds a transaction open can see its locks.
-    lock table auth.users, auth.user_roles, auth.accounts, auth_private.passwords in row exclusive mode;
+    lock table auth.users, auth.user_roles, auth.accounts, auth_private.passwords, auth_private.directory_counts in row exclusive mode;
     user_id := pg_catalog.gen_random_uuid();
     moment := pg_catalog.clock_timestamp();
     is_taken := exists (select from auth.users u where u.email operator(pg_catalog.=) address);

@@ -49,13 +49,8 @@ comment on function auth.reset_session() is 'Makes the caller anonymous again. T
 
 create function auth.get_session() returns jsonb
     language c stable parallel restricted security definer set search_path = pg_catalog, pg_temp
-    as 'MODULE_PATHNAME', 'get_session_wrapper';
+    as 'MODULE_PATHNAME', 'render_session_wrapper';
 comment on function auth.get_session() is '{"session": …, "user": …} of the caller, or null when anonymous or when the session has ended (Better Auth''s getSession).';
-
-create function auth_private.resolve_identity() returns void
-    language c stable parallel safe security definer set search_path = pg_catalog, pg_temp
-    as 'MODULE_PATHNAME', 'resolve_identity_wrapper';
-comment on function auth_private.resolve_identity() is 'Door: looks up the session and the permissions of the caller, for functions of auth_owner.';
 
 create function auth_private.find_session(token_hash bytea) returns uuid[]
     language c volatile parallel unsafe security definer set search_path = pg_catalog, pg_temp

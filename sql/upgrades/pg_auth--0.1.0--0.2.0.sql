@@ -54,12 +54,20 @@ grant execute on function auth_private.blocked_for(bytea[], integer, integer) to
 alter function auth_private.find_credentials(text) set enable_seqscan = off;
 alter function auth_private.find_user(text) set enable_seqscan = off;
 
+-- The caller is looked up without a statement.
+drop function auth_private.resolve_identity();
+
 -- get_session renders both in one statement.
 -- sessions_rendered: sessions as clients see them. For auth_door alone.
 create view auth_private.sessions_rendered as
 select s.id, s.user_id, s.created_at, s.updated_at, s.expires_at, pg_catalog.host(s.ip_address) as ip_address, s.user_agent, s.impersonated_by
   from auth.sessions s;
 comment on view auth_private.sessions_rendered is 'Sessions as clients see them.';
+drop function auth.get_session();
+create function auth.get_session() returns jsonb
+    language c stable parallel restricted security definer set search_path = pg_catalog, pg_temp
+    as 'MODULE_PATHNAME', 'render_session_wrapper';
+comment on function auth.get_session() is '{"session": …, "user": …} of the caller, or null when anonymous or when the session has ended (Better Auth''s getSession).';
 drop function auth_private.session_json(uuid, uuid);
 create function auth_private.session_json(of_session uuid, current_session uuid) returns jsonb
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -252,6 +260,40 @@ end
 $$;
 comment on function auth_private.keep_directory is 'Door: makes the counts and the order of the directory right again, and the rows that say so few.';
 
+drop function auth_private.register_user(text, text, text, jsonb, text);
+create function auth_private.register_user(
+    address text, user_name text, user_image text, user_attributes jsonb, password_hash text,
+    out user_id uuid, out is_taken boolean, out moment timestamptz)
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    -- No address of anybody: it has no "@".
+    written text := address;
+begin
+    -- In either case these, also after what was done is taken back: whoever holds a transaction open can see its locks.
+    lock table auth.users, auth.user_roles, auth.accounts, auth_private.passwords, auth_private.directory_counts in row exclusive mode;
+    user_id := pg_catalog.gen_random_uuid();
+    moment := pg_catalog.clock_timestamp();
+    is_taken := exists (select from auth.users u where u.email operator(pg_catalog.=) address);
+    if is_taken then
+        written := user_id::text;
+    end if;
+    begin
+        insert into auth.users (id, email, name, image, attributes, created_at, updated_at)
+        values (user_id, written, user_name, user_image, user_attributes, moment, moment);
+        insert into auth.user_roles (user_id, role) values (register_user.user_id, 'user');
+        insert into auth.accounts (user_id, provider, provider_user_id) values (register_user.user_id, 'credential', register_user.user_id::text);
+        insert into auth_private.passwords (user_id, hash) values (register_user.user_id, password_hash);
+        if is_taken then
+            raise unique_violation;
+        end if;
+    exception when unique_violation then
+        is_taken := true;
+    end;
+end
+$$;
+comment on function auth_private.register_user is 'Door: a user who signs up, with the role "user" and a password. Where the address is taken, the id and moment of nobody.';
+
 drop function auth_private.purge(integer, integer, integer);
 create function auth_private.purge(max_rows integer, attempts_seconds integer, messages_seconds integer) returns bigint
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -322,7 +364,9 @@ begin
             ('table', 'auth_private.sessions_rendered', 'auth_door'),
             ('table', 'auth_private.directory_counts', 'auth_owner'),
             ('table', 'auth_private.directory_facets', 'auth_owner'),
+            ('function', 'auth.get_session()', 'auth_door'),
             ('function', 'auth_private.session_json(uuid, uuid)', 'auth_door'),
+            ('function', 'auth_private.register_user(text, text, text, jsonb, text)', 'auth_door'),
             ('function', 'auth_private.count_users()', 'auth_door'),
             ('function', 'auth_private.list_role_holders()', 'auth_door'),
             ('function', 'auth_private.list_banned()', 'auth_door'),
@@ -349,12 +393,7 @@ begin
             execute pg_catalog.format('grant execute on function %s to auth_owner', thing.name);
         end if;
     end loop;
-    grant create on schema auth to auth_door;
-    alter function auth.get_session() owner to auth_door;
-    revoke all on function auth.get_session() from anon, authenticated;
-    grant execute on function auth.get_session() to auth_owner;
     grant execute on function auth.get_session() to anon, authenticated;
-    revoke create on schema auth from auth_door;
 end
 $grants$;
 grant select, insert, update, delete on auth_private.directory_counts, auth_private.directory_facets to auth_door;

@@ -9,7 +9,7 @@ use crate::caller::{self, Caller};
 use crate::domain::permission;
 use crate::domain::token::token_hash;
 use crate::error::{Code, Error, Result, invalid, required};
-use crate::store::{callers, sessions};
+use crate::store::{Mode, callers, sessions};
 use pgrx::{Uuid, pg_extern};
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ fn actor_id() -> Option<Uuid> {
 /// `auth.current_user_roles()`
 #[pg_extern(sql = false)]
 fn current_user_roles() -> Vec<String> {
-    caller::resolve().person().map(|person| person.rights.0.clone()).unwrap_or_default()
+    caller::current().person().map(|person| person.rights.0.clone()).unwrap_or_default()
 }
 
 /// `auth.has_permission()`
@@ -43,7 +43,7 @@ fn has_permission(permission: Option<String>) -> bool {
     run(|| {
         let permission = required(permission, "permission")?;
         must_exist(&permission)?;
-        Ok(caller::resolve().holds(&permission))
+        Ok(caller::current().holds(&permission))
     })
 }
 
@@ -51,7 +51,7 @@ fn has_permission(permission: Option<String>) -> bool {
 #[pg_extern(sql = false)]
 fn has_permissions(permissions: Option<Json>, user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> bool {
     run(|| {
-        let caller = caller::resolve().identified()?;
+        let caller = caller::current().identified()?;
         let about_another = roles.is_none() && user_id.is_some() && user_id != caller.user();
         if about_another {
             caller.must_hold("user:get")?;
@@ -66,7 +66,7 @@ fn has_permissions(permissions: Option<Json>, user_id: Option<Uuid>, roles: Opti
                 if !callers::user_exists(user) {
                     return Err(Code::USER_NOT_FOUND.into());
                 }
-                callers::holdings_of_user(user).1
+                callers::holdings_of_user(Mode::Read, user).1
             }
             _ => return Ok(!wanted.is_empty() && wanted.iter().all(|permission| caller.holds(permission))),
         };
@@ -114,14 +114,8 @@ fn reset_session() {
 
 /// `auth.get_session()`
 #[pg_extern(sql = false)]
-fn get_session() -> Option<WholeJson> {
+fn render_session() -> Option<WholeJson> {
     sessions::rendered_with_user(caller::live_session()?.id)
-}
-
-/// `auth_private.resolve_identity()`
-#[pg_extern(sql = false)]
-fn resolve_identity() {
-    caller::hand_over();
 }
 
 /// `auth_private.find_session()`
@@ -140,20 +134,20 @@ fn erasing() -> Option<Uuid> {
 /// `auth_private.holds()`
 #[pg_extern(sql = false)]
 fn holds(permission: Option<String>) -> bool {
-    permission.is_some_and(|permission| caller::resolve().holds(&permission))
+    permission.is_some_and(|permission| caller::current().holds(&permission))
 }
 
 /// `auth_private.is_back_end()`
 #[pg_extern(sql = false)]
 fn is_back_end() -> bool {
-    matches!(caller::resolve(), Caller::DatabaseRole)
+    matches!(caller::current(), Caller::DatabaseRole)
 }
 
 /// `auth_private.holds_any()`
 #[pg_extern(sql = false)]
 fn holds_any(prefix: Option<String>) -> bool {
     let Some(prefix) = prefix else { return false };
-    match caller::resolve() {
+    match caller::current() {
         Caller::User(person) => person.rights.1.holds_any(&prefix),
         Caller::DatabaseRole => true,
         Caller::Anonymous | Caller::Ended => false,
@@ -164,8 +158,8 @@ fn holds_any(prefix: Option<String>) -> bool {
 #[pg_extern(sql = false)]
 fn dominates_user(user_id: Option<Uuid>) -> bool {
     let Some(user) = user_id else { return false };
-    match caller::resolve() {
-        Caller::User(person) => person.session.user == user || person.rights.1.dominates(&callers::holdings_of_user(user).1),
+    match caller::current() {
+        Caller::User(person) => person.session.user == user || person.rights.1.dominates(&callers::holdings_of_user(Mode::Read, user).1),
         Caller::DatabaseRole => true,
         Caller::Anonymous | Caller::Ended => false,
     }
@@ -174,7 +168,7 @@ fn dominates_user(user_id: Option<Uuid>) -> bool {
 /// `auth_private.is_administrative()`
 #[pg_extern(sql = false)]
 fn is_administrative(user_id: Option<Uuid>) -> bool {
-    user_id.is_some_and(|user| callers::holdings_of_user(user).1.is_administrative())
+    user_id.is_some_and(|user| callers::holdings_of_user(Mode::Read, user).1.is_administrative())
 }
 
 /// `auth_private.dominates_roles()`
@@ -182,7 +176,7 @@ fn is_administrative(user_id: Option<Uuid>) -> bool {
 fn dominates_roles(roles: Option<Vec<Option<String>>>) -> Option<bool> {
     let roles: Vec<String> = roles?.into_iter().collect::<Option<_>>()?;
     let asked = callers::holdings_of_roles(&roles)?;
-    Some(match caller::resolve() {
+    Some(match caller::current() {
         Caller::User(person) => person.rights.1.dominates(&asked),
         Caller::DatabaseRole => true,
         Caller::Anonymous | Caller::Ended => false,

@@ -15,6 +15,7 @@ mod messages;
 mod password_reset;
 mod passwords;
 mod providers;
+mod released;
 mod sessions;
 mod user_list;
 mod user_roles;

@@ -4,6 +4,7 @@
 pub mod attempt_counters;
 pub mod identity;
 pub mod ids;
+pub mod index;
 pub mod json;
 pub mod log_redaction;
 pub mod memory;

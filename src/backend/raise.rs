@@ -7,7 +7,7 @@ use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{PgSqlErrorCode, PgTryBuilder};
 use serde_json::{Value, json};
 use std::cell::Cell;
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::panic::AssertUnwindSafe;
 
 // pgrx can raise the SQLSTATEs of a closed list only, and "PGRST" is not among them.
@@ -129,6 +129,16 @@ pub fn raise(error: Error) -> ! {
 /// The server's own refusal where a transaction's snapshot is older than what it is to change.
 pub fn could_not_serialize() -> ! {
     pgrx::ereport!(ERROR, pgrx::PgSqlErrorCode::ERRCODE_T_R_SERIALIZATION_FAILURE, "could not serialize access due to concurrent update");
+}
+
+/// The server's own refusal of a table or an index that is not there.
+pub fn undefined_table(name: &CStr) -> ! {
+    pgrx::ereport!(ERROR, PgSqlErrorCode::ERRCODE_UNDEFINED_TABLE, format!("relation \"{}\" does not exist", name.to_string_lossy()));
+}
+
+/// Where somebody has changed a table of ours so that it cannot be read.
+pub fn changed_table() -> ! {
+    pgrx::ereport!(ERROR, PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH, "a table is not as pg_auth has made it");
 }
 
 /// Ends the connection, in order. Allocates nothing.

@@ -9,7 +9,7 @@ pub use credential::{Attempt, charge, hash_password, is_outdated, is_same_passwo
 pub use origin::Origin;
 
 use crate::backend::snapshot::Sight;
-use crate::backend::{identity, ids, state};
+use crate::backend::{identity, ids, index, state};
 use crate::domain::permission::{Holdings, IMPERSONATE_ADMINS};
 use crate::error::{Code, Error, Result};
 use crate::store::Mode;
@@ -42,8 +42,6 @@ pub struct Person {
 }
 
 thread_local! {
-    /// From the door that looked the caller up to the function that asked it to.
-    static HANDED_OVER: RefCell<Option<Caller>> = const { RefCell::new(None) };
     /// The answer to the last question about the session in use. It holds for who sees the same and until the session ends.
     static LAST: RefCell<Option<Answer>> = const { RefCell::new(None) };
 }
@@ -142,31 +140,31 @@ pub fn writable() -> Result<()> {
     if state::is_read_only() { Err(Code::READ_ONLY.into()) } else { Ok(()) }
 }
 
-/// The caller, for functions of auth_owner.
+/// The caller.
 pub fn current() -> Caller {
-    looked_up(Mode::Read)
+    if identity::get().is_none() {
+        return without_session();
+    }
+    if let Some(known) = known_caller() {
+        return known;
+    }
+    match live_session() {
+        Some(session) => {
+            let rights = Rc::new(callers::holdings_of_user(Mode::Read, session.user));
+            LAST.with_borrow_mut(|last| {
+                if let Some(last) = last.as_mut().filter(|last| last.session.as_ref().is_some_and(|known| known.id == session.id)) {
+                    last.rights = Some(Rc::clone(&rights));
+                }
+            });
+            Caller::User(Person { session, rights })
+        }
+        None => Caller::Ended,
+    }
 }
 
 /// The caller as of now, for what has been waiting.
 pub fn latest() -> Caller {
-    looked_up(Mode::Write)
-}
-
-fn looked_up(mode: Mode) -> Caller {
-    if identity::get().is_none() {
-        return without_session();
-    }
-    if let Some(known) = Some(mode).filter(|mode| *mode == Mode::Read).and_then(|_| known_caller()) {
-        return known;
-    }
-    callers::resolve_through_door(mode);
-    HANDED_OVER.take().unwrap_or(Caller::Ended)
-}
-
-/// Looks the caller up for [`current`]; the door's side of it.
-pub fn hand_over() {
-    let caller = resolve();
-    HANDED_OVER.set(Some(caller));
+    index::as_seen_by(Mode::Write, current)
 }
 
 /// The caller, who must be somebody.
@@ -224,29 +222,7 @@ pub fn oneself() -> Result<Person> {
     Ok(person)
 }
 
-/// The caller, for functions of auth_door.
-pub fn resolve() -> Caller {
-    if identity::get().is_none() {
-        return without_session();
-    }
-    if let Some(known) = known_caller() {
-        return known;
-    }
-    match live_session() {
-        Some(session) => {
-            let rights = Rc::new(callers::holdings_of_user(session.user));
-            LAST.with_borrow_mut(|last| {
-                if let Some(last) = last.as_mut().filter(|last| last.session.as_ref().is_some_and(|known| known.id == session.id)) {
-                    last.rights = Some(Rc::clone(&rights));
-                }
-            });
-            Caller::User(Person { session, rights })
-        }
-        None => Caller::Ended,
-    }
-}
-
-/// The session in use, for functions of auth_door that need no rights.
+/// The session in use, for what needs no rights.
 pub fn live_session() -> Option<LiveSession> {
     let about = identity::get()?.session;
     if let Some(known) = known(about, |answer| answer.session.clone()) {
@@ -278,12 +254,12 @@ fn known_caller() -> Option<Caller> {
     .flatten()
 }
 
-/// The live session with this id, for functions of auth_door.
+/// The live session with this id.
 pub fn session_by_id(session: Uuid) -> Option<LiveSession> {
     bounded(Mode::Read, callers::session_by_id(Mode::Read, session))
 }
 
-/// The live session with this token, for functions of auth_door. The newest there is, where that can be had: "select
+/// The live session with this token. The newest there is, where that can be had: "select
 /// use_session(sign_in(…) ->> 'token')" opens the session in the same statement.
 pub fn session_by_token(token_hash: [u8; 32]) -> Option<LiveSession> {
     let mode = if state::is_read_only() { Mode::Read } else { Mode::Write };
@@ -300,7 +276,7 @@ fn bounded(mode: Mode, session: Option<LiveSession>) -> Option<LiveSession> {
     let Some(impersonator) = session.impersonator else { return Some(session) };
     let parent = callers::session_by_id(mode, session.parent?)?;
     let holds = parent.user == impersonator
-        && may_impersonate(&callers::holdings_of_user(impersonator).1, &callers::holdings_of_user(session.user).1);
+        && may_impersonate(&callers::holdings_of_user(mode, impersonator).1, &callers::holdings_of_user(mode, session.user).1);
     let expires_at = session.expires_at.min(parent.expires_at);
     holds.then_some(LiveSession { expires_at, ..session })
 }

@@ -1,8 +1,10 @@
-//! Who is calling and what they hold. The statements on tables run in functions of auth_door.
+//! Who is calling and what they hold.
 
 use super::{call, first};
-use crate::backend::spi::{self, Mode, Row};
-use crate::domain::permission::Holdings;
+use crate::backend::index::{self, Found, Index, Key};
+use crate::backend::spi::{self, Mode};
+use crate::backend::state;
+use crate::domain::permission::{self, Holdings};
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
@@ -23,69 +25,73 @@ pub struct LiveSession {
     pub expires_at: i64,
 }
 
-fn live_session(row: &Row) -> LiveSession {
-    LiveSession {
-        id: row.value(1),
-        user: row.value(2),
-        impersonator: row.get(3),
-        parent: row.get(4),
-        authenticated_at: row.value::<TimestampWithTimeZone>(5).into_inner(),
-        limited: row.value(6),
-        expires_at: row.value::<TimestampWithTimeZone>(7).into_inner(),
+const SESSIONS: Index = Index { schema: c"auth", table: c"sessions", name: c"sessions_pkey" };
+const KEYS_BY_TOKEN: Index = Index { schema: c"auth_private", table: c"session_keys", name: c"session_keys_pkey" };
+const KEYS_BY_SESSION: Index = Index { schema: c"auth_private", table: c"session_keys", name: c"session_keys_session_id_key" };
+const EPOCHS: Index = Index { schema: c"auth_private", table: c"session_epochs", name: c"session_epochs_pkey" };
+const USERS: Index = Index { schema: c"auth", table: c"users", name: c"users_pkey" };
+const ROLES_OF_USERS: Index = Index { schema: c"auth", table: c"user_roles", name: c"user_roles_pkey" };
+const PERMISSIONS: Index = Index { schema: c"auth", table: c"role_permissions", name: c"role_permissions_pkey" };
+
+/// What of a key makes its session good.
+struct SessionKey {
+    session: Uuid,
+    epoch: i64,
+    authenticated_at: i64,
+    limited: bool,
+    parent: Option<Uuid>,
+}
+
+fn session_key(row: &Found) -> SessionKey {
+    SessionKey {
+        session: row.value(2),
+        epoch: row.value(3),
+        authenticated_at: row.value::<TimestampWithTimeZone>(4).into_inner(),
+        limited: row.get::<TimestampWithTimeZone>(5).is_some(),
+        parent: row.get(6),
     }
 }
 
-/// The live session with this id. The clock, the key's epoch and the user's decide together; and the user must be there: where triggers
-/// are switched off, foreign keys promise nothing.
+/// The live session with this id.
 pub fn session_by_id(mode: Mode, session: Uuid) -> Option<LiveSession> {
-    first(
-        mode,
-        "select s.id, s.user_id, s.impersonated_by, k.parent_session_id, k.authenticated_at, k.slides_until is not null, s.expires_at
-           from auth.sessions s
-           join auth_private.session_keys k on k.session_id operator(pg_catalog.=) s.id
-          where s.id operator(pg_catalog.=) $1
-            and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()
-            and k.epoch operator(pg_catalog.=) coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e
-                                                         where e.user_id operator(pg_catalog.=) s.user_id), 0)
-            and exists (select from auth.users u where u.id operator(pg_catalog.=) s.user_id)",
-        &[session.into()],
-        live_session,
-    )
+    index::as_seen_by(mode, || live(index::first(&KEYS_BY_SESSION, &Key::Uuid(session), session_key)?))
 }
 
 /// The live session with this token.
 pub fn session_by_token(mode: Mode, token_hash: [u8; 32]) -> Option<LiveSession> {
-    first(
-        mode,
-        "select s.id, s.user_id, s.impersonated_by, k.parent_session_id, k.authenticated_at, k.slides_until is not null, s.expires_at
-           from auth_private.session_keys k
-           join auth.sessions s on s.id operator(pg_catalog.=) k.session_id
-          where k.token_hash operator(pg_catalog.=) $1
-            and s.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp()
-            and k.epoch operator(pg_catalog.=) coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e
-                                                         where e.user_id operator(pg_catalog.=) s.user_id), 0)
-            and exists (select from auth.users u where u.id operator(pg_catalog.=) s.user_id)",
-        &[token_hash.to_vec().into()],
-        live_session,
-    )
+    index::as_seen_by(mode, || live(index::first(&KEYS_BY_TOKEN, &Key::Octets(&token_hash), session_key)?))
+}
+
+/// The clock, the key's epoch and the user's decide together; and the user must be there: where triggers are switched off, foreign keys
+/// promise nothing.
+fn live(key: SessionKey) -> Option<LiveSession> {
+    let session = index::first(&SESSIONS, &Key::Uuid(key.session), |row| LiveSession {
+        id: row.value(1),
+        user: row.value(2),
+        expires_at: row.value::<TimestampWithTimeZone>(5).into_inner(),
+        impersonator: row.get(8),
+        parent: key.parent,
+        authenticated_at: key.authenticated_at,
+        limited: key.limited,
+    })?;
+    let user = Key::Uuid(session.user);
+    let epoch: i64 = index::rows(&EPOCHS, &user, |row| row.value::<i64>(3)).iter().sum();
+    let is_good = session.expires_at > state::clock() && key.epoch == epoch && index::first(&USERS, &user, |_| ()).is_some();
+    is_good.then_some(session)
 }
 
 /// A user's application roles, sorted, and what they hold together.
-pub fn holdings_of_user(user: Uuid) -> (Vec<String>, Holdings) {
-    let rows = spi::query(
-        Mode::Read,
-        "select r.role, p.permission
-           from auth.user_roles r
-           left join auth.role_permissions p on p.role operator(pg_catalog.=) r.role and p.role operator(pg_catalog.<>) 'admin'
-          where r.user_id operator(pg_catalog.=) $1",
-        &[user.into()],
-        |row| (row.value::<String>(1), row.get::<String>(2)),
-    );
-    let (mut roles, permissions): (Vec<String>, Vec<Option<String>>) = rows.into_iter().unzip();
-    roles.sort_unstable();
-    roles.dedup();
-    let holdings = Holdings::new(&roles, permissions.into_iter().flatten());
-    (roles, holdings)
+pub fn holdings_of_user(mode: Mode, user: Uuid) -> (Vec<String>, Holdings) {
+    index::as_seen_by(mode, || {
+        let mut roles: Vec<String> = index::rows(&ROLES_OF_USERS, &Key::Uuid(user), |row| row.value(2));
+        roles.sort_unstable();
+        // "admin" holds everything, whatever is listed for it.
+        let listed = roles.iter().filter(|role| *role != permission::ADMIN);
+        let listed: Vec<String> =
+            listed.flat_map(|role| index::rows(&PERMISSIONS, &Key::Text(role), |row| row.value::<String>(2))).collect();
+        let holdings = Holdings::new(&roles, listed);
+        (roles, holdings)
+    })
 }
 
 /// Keeps these roles from being dropped until we are done; false when one of them does not exist.
@@ -122,11 +128,6 @@ pub fn is_listed(permission: &str) -> bool {
 /// True when there is such a user.
 pub fn user_exists(user: Uuid) -> bool {
     first(Mode::Read, "select from auth.users u where u.id operator(pg_catalog.=) $1", &[user.into()], |_| ()).is_some()
-}
-
-/// Lets the door look the caller up and hand the answer over.
-pub fn resolve_through_door(mode: Mode) {
-    spi::query(mode, "select auth_private.resolve_identity()", &[], |_| ());
 }
 
 /// True when the user holds nothing that the caller lacks.

@@ -1,6 +1,7 @@
 //! Pages of users. The statements are composed in `domain::user_query`, of constant pieces only.
 
 use super::first;
+use crate::backend::index;
 use crate::backend::json::WholeJson;
 use crate::backend::spi::{self, Mode, Row};
 use crate::backend::state;
@@ -75,7 +76,8 @@ pub fn total(query: &UserQuery) -> Result<i64> {
 
 /// How many users have something, where that is kept; it is not after a crash, or on a standby.
 fn kept(facet: &str) -> Option<i64> {
-    if state::is_recovering() {
+    // In a database whose extension has not been updated to 0.2.0 yet there is no such table.
+    if state::is_recovering() || !index::exists(c"auth_private", c"directory_counts") {
         return None;
     }
     let count: Option<i64> = first(
