@@ -68,10 +68,10 @@ api:
 	@$(DEV) && setup && private_server && gateway_tools && cargo run --locked --quiet --package pgrx-tests --bin api
 
 test:
-	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && test_both
+	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && pooler_tools && test_both
 
 soak:
-	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && fuzz_tools && soak
+	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && pooler_tools && fuzz_tools && soak
 
 standards:
 	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && cargo run --locked --quiet --package pgrx-tests --bin standards

@@ -13,13 +13,19 @@ as_root() {
 
 installed() { [ "$(dpkg-query -W -f '${Status}' "$1" 2>/dev/null)" = 'install ok installed' ]; }
 
+update_apt() {
+    [ -z "${apt_updated:-}" ] || return 0
+    as_root apt-get update -qq || fail 'apt-get update failed: are the package registries reachable?'
+    apt_updated=1
+}
+
 # Installs the packages among the arguments that are missing.
 packages() {
     missing=''
     for package in "$@"; do installed "$package" || missing="$missing $package"; done
     [ -n "$missing" ] || return 0
     say "installing with apt:$missing"
-    [ -n "${apt_updated:-}" ] || { as_root apt-get update -qq || fail 'apt-get update failed: are the package registries reachable?'; apt_updated=1; }
+    update_apt
     # shellcheck disable=SC2086 # a list of words
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null \
         || fail "apt-get could not install:$missing"
@@ -33,8 +39,7 @@ choose_major() {
     done
     [ -z "${PG_MAJOR:-}" ] || [ -x "/usr/lib/postgresql/$PG_MAJOR/bin/postgres" ] || PG_MAJOR=''
     if [ -z "${PG_MAJOR:-}" ]; then
-        as_root apt-get update -qq || fail 'apt-get update failed: are the package registries reachable?'
-        apt_updated=1
+        update_apt
         PG_MAJOR=$(apt-cache depends postgresql 2>/dev/null | sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p' | head -n 1)
         [ -n "$PG_MAJOR" ] || fail 'no package of PostgreSQL is to be found with apt'
     fi
@@ -177,6 +182,26 @@ gateway_tools() {
         echo "$sum  $postgrest" | sha256sum --check --status || fail "$postgrest is not the program that it should be"
         chmod 755 "$postgrest"
     fi
+}
+
+# pgbouncer, taken out of the distribution's package: installed, it would start a service on port 6432. So are its libraries, where missing.
+pooler_tools() {
+    pooler=$PG_AUTH_DEV/pooler
+    [ ! -x "$pooler/usr/sbin/pgbouncer" ] || return 0
+    apt-cache show pgbouncer >/dev/null 2>&1 || update_apt
+    missing=pgbouncer
+    for library in $(apt-cache depends pgbouncer | sed -n 's/^ *Depends: \(lib[^ ]*\)$/\1/p'); do
+        installed "$library" || missing="$missing $library"
+    done
+    say "downloading with apt into $pooler: $missing"
+    rm -rf "$pooler" "$pooler.new"
+    mkdir -p "$pooler.new"
+    download() { (cd "$pooler.new" && apt-get download -qq -o APT::Sandbox::User=root "$@" 2>/dev/null); }
+    # shellcheck disable=SC2086 # a list of words
+    download $missing || { update_apt && download $missing; } || fail "apt-get could not download: $missing"
+    for package in "$pooler.new"/*.deb; do dpkg -x "$package" "$pooler.new"; done
+    find "$pooler.new" -mindepth 2 -name 'lib*.so.*' -exec cp -P {} "$pooler.new/" \;
+    mv "$pooler.new" "$pooler"
 }
 
 # The packages that people move in from. Apart from the others: npm removes what it was not told of.

@@ -56,6 +56,7 @@ mod passwords;
 mod pepper;
 mod pg_upgrade;
 mod policies;
+mod pooler;
 mod races;
 mod readme;
 mod replication;

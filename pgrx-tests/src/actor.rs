@@ -4,6 +4,7 @@ use crate::cluster::Cluster;
 use postgres::types::FromSql;
 use postgres::{Client, Config, NoTls, SimpleQueryMessage};
 use serde_json::Value;
+use std::path::Path;
 use uuid::Uuid;
 
 /// Somebody on a connection of their own.
@@ -37,7 +38,11 @@ impl Refusal {
 }
 
 pub(crate) fn try_connect(cluster: &Cluster, role: &str, database: &str) -> Result<Client, postgres::Error> {
-    Config::new().host_path(cluster.socket()).port(cluster.port).user(role).dbname(database).connect(NoTls)
+    connect_to(cluster.socket(), cluster.port, role, database)
+}
+
+pub(crate) fn connect_to(socket: &Path, port: u16, role: &str, database: &str) -> Result<Client, postgres::Error> {
+    Config::new().host_path(socket).port(port).user(role).dbname(database).connect(NoTls)
 }
 
 pub(crate) fn connect(cluster: &Cluster, role: &str, database: &str) -> Client {

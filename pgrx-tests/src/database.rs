@@ -220,6 +220,11 @@ impl Database {
         crate::PostgRest::start(self.cluster, &self.name, settings)
     }
 
+    /// A pooler in front of this database, with these settings besides.
+    pub fn pooler(&self, settings: &[(&str, &str)]) -> crate::Pooler {
+        crate::Pooler::start(self.cluster, &self.name, settings)
+    }
+
     /// Many users without passwords; their ids.
     pub fn many_users(&self, count: u32) -> Vec<Uuid> {
         let created = format!(

@@ -3,11 +3,13 @@
 mod actor;
 mod cluster;
 mod database;
+mod pooler;
 mod postgrest;
 mod soak;
 
 pub use actor::{Actor, Refusal};
 pub use cluster::{Cluster, development_directory, free_port, program, succeed, unprivileged_command};
 pub use database::{Database, Mail, PASSWORD, address};
+pub use pooler::Pooler;
 pub use postgrest::{PostgRest, Reply, allow_gateway};
 pub use soak::{figure, rounds};
