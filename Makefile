@@ -3,6 +3,7 @@
 # make package    a .deb and a tarball for the server of PG_CONFIG, into target/package: nobody needs Rust to install them
 # make run        set everything up, start a private cluster, show the main job, say how to connect
 # make test       set everything up, run all tests, on the distribution's PostgreSQL and on 18
+# make test-all   the same, and on every major version between them
 # make api        the same cluster with PostgREST in front of it, and curl lines that work
 # make soak       the long forms of the tests that chance decides, and libFuzzer; writes docs/soak.md (hours: SOAK_SECONDS=600 for each parser)
 # make standards  runs the tests that docs/standards.md names, and says there which pass
@@ -26,7 +27,7 @@ SQL = sql/path.sql sql/requirements.sql sql/schemas.sql sql/functions/identity.s
 
 DEV = . pgrx-tests/dev.sh
 
-.PHONY: all library install package run api test soak standards bench stop clean
+.PHONY: all library install package run api test test-all soak standards bench stop clean
 all: library $(SCRIPT)
 
 library:
@@ -69,6 +70,9 @@ api:
 
 test:
 	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && pooler_tools && test_both
+
+test-all:
+	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && test_all
 
 soak:
 	@$(DEV) && setup && private_server && python_tools && gateway_tools && peer_tools && pooler_tools && fuzz_tools && soak

