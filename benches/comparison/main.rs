@@ -83,7 +83,9 @@ impl Stage {
     fn better_auth(&self, argument: &str) -> String {
         let directory = development_directory();
         let script = directory.join("peers/comparison.mjs");
-        fs::write(&script, include_str!("better_auth.mjs")).expect("a script");
+        if argument == "migrate" {
+            fs::write(&script, include_str!("better_auth.mjs")).expect("a script");
+        }
         let output = succeed(
             Command::new(directory.join("python/bin/node"))
                 .arg(&script)
@@ -102,6 +104,23 @@ impl Stage {
         println!("==> measuring Better Auth");
         serde_json::from_str(&self.better_auth("20")).expect("times")
     }
+}
+
+impl Stage {
+    /// What a session costs Better Auth, in microseconds, when as many processes as there are cores are busy with nothing else: Node.js runs on
+    /// one core.
+    pub fn better_auth_busy(&self) -> f64 {
+        let each: Vec<f64> = std::thread::scope(|scope| {
+            let runs: Vec<_> = (0..cores()).map(|_| scope.spawn(|| self.better_auth("busy"))).collect();
+            runs.into_iter().map(|run| run.join().expect("a run").trim().parse().expect("a time")).collect()
+        });
+        each.iter().sum::<f64>() / (each.len() * each.len()) as f64
+    }
+}
+
+/// How many the machine has.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// libargon2, in a process of its own that hashes once for each line.
@@ -133,34 +152,12 @@ impl Drop for Argon2 {
     }
 }
 
-/// Keeps every core from falling asleep, with processes that give way to any other: what it takes a core to wake up, five times what a look-up
-/// does on a virtual machine, would otherwise be most of what is measured.
-struct Awake(Vec<std::process::Child>);
-
-impl Awake {
-    fn cores() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let idler = || Command::new("chrt").args(["-i", "0", "sh", "-c", "while :; do :; done"]).spawn().expect("chrt");
-        Awake((0..cores).map(|_| idler()).collect())
-    }
-}
-
-impl Drop for Awake {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
-}
-
 fn main() {
     // "cargo bench" passes it.
     if std::env::args().any(|argument| argument == "--list") {
         return;
     }
     let stage = Stage::new();
-    let _awake = Awake::cores();
     let (rows, there_and_back) = rows::measure(&stage);
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
     let table = rows::table(&rows, there_and_back, &stage);

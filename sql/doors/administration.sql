@@ -20,10 +20,6 @@ create function auth_private.guard_user(target uuid, at_once boolean) returns bo
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform from auth.users u where u.id operator(pg_catalog.=) target;
-    if not found then
-        return false;
-    end if;
     if not at_once then
         -- Waits until a deletion that has begun has ended either way, and lets go again: the user's row comes after the guard.
         begin

@@ -294,6 +294,33 @@ end
 $$;
 comment on function auth_private.register_user is 'Door: a user who signs up, with the role "user" and a password. Where the address is taken, the id and moment of nobody.';
 
+-- Who is not there is found out once.
+drop function auth_private.guard_user(uuid, boolean);
+create function auth_private.guard_user(target uuid, at_once boolean) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if not at_once then
+        -- Waits until a deletion that has begun has ended either way, and lets go again: the user's row comes after the guard.
+        begin
+            perform from auth.users u where u.id operator(pg_catalog.=) target for key share;
+            raise sqlstate 'PGA01';
+        exception when sqlstate 'PGA01' then
+        end;
+    end if;
+    insert into auth_private.session_epochs as e (user_id, administrative) values (target, true)
+        on conflict (user_id, administrative) do update set guard = e.guard operator(pg_catalog.+) 1;
+    -- Also after having waited for our turn. From here on the user stays until we are done; whose deletion has begun since is gone.
+    if at_once then
+        perform from auth.users u where u.id operator(pg_catalog.=) target;
+    else
+        perform from auth.users u where u.id operator(pg_catalog.=) target for key share skip locked;
+    end if;
+    return found;
+end
+$$;
+comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns; with at_once it waits for nothing that the user can hold. False where there is no such user.';
+
 drop function auth_private.purge(integer, integer, integer);
 create function auth_private.purge(max_rows integer, attempts_seconds integer, messages_seconds integer) returns bigint
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -367,6 +394,7 @@ begin
             ('function', 'auth.get_session()', 'auth_door'),
             ('function', 'auth_private.session_json(uuid, uuid)', 'auth_door'),
             ('function', 'auth_private.register_user(text, text, text, jsonb, text)', 'auth_door'),
+            ('function', 'auth_private.guard_user(uuid, boolean)', 'auth_door'),
             ('function', 'auth_private.count_users()', 'auth_door'),
             ('function', 'auth_private.list_role_holders()', 'auth_door'),
             ('function', 'auth_private.list_banned()', 'auth_door'),

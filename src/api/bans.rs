@@ -1,6 +1,6 @@
 //! Bans.
 
-use crate::backend::json::Json;
+use crate::backend::json::{WholeJson, moment};
 use crate::backend::raise::run;
 use crate::caller::{self, Record};
 use crate::deeds::bans;
@@ -19,7 +19,7 @@ const MOST_MICROS: i64 = MOST_DAYS as i64 * 24 * 60 * 60 * 1_000_000;
 
 /// `auth.ban_user()`
 #[pg_extern(sql = false)]
-fn ban_user(user_id: Option<Uuid>, ban_reason: Option<String>, ban_expires_in: Option<Interval>) -> Json {
+fn ban_user(user_id: Option<Uuid>, ban_reason: Option<String>, ban_expires_in: Option<Interval>) -> WholeJson {
     run(|| {
         let caller = caller::administrator("user:ban")?;
         let user = required(user_id, "user_id")?;
@@ -27,16 +27,15 @@ fn ban_user(user_id: Option<Uuid>, ban_reason: Option<String>, ban_expires_in: O
         let end = ban_expires_in.map_or(Ok(End::Never), end)?;
         caller.must_dominate_at_once(user)?;
         let record = Record::of(&caller, "ban_user").to(Some(user));
-        bans::ban(&caller, user, reason, end)?;
-        let banned = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
-        record.with("after", json!({"ban_reason": banned["ban_reason"], "ban_expires_at": banned["ban_expires_at"]})).ok();
-        Ok(Json(banned))
+        let (reason, expires_at) = bans::ban(&caller, user, reason, end)?;
+        record.with("after", json!({"ban_reason": reason, "ban_expires_at": expires_at.map(moment)})).ok();
+        users::rendered(user).ok_or(Code::USER_NOT_FOUND.into())
     })
 }
 
 /// `auth.unban_user()`
 #[pg_extern(sql = false)]
-fn unban_user(user_id: Option<Uuid>) -> Json {
+fn unban_user(user_id: Option<Uuid>) -> WholeJson {
     run(|| {
         let caller = caller::administrator("user:ban")?;
         let user = required(user_id, "user_id")?;
@@ -44,7 +43,7 @@ fn unban_user(user_id: Option<Uuid>) -> Json {
         let record = Record::of(&caller, "unban_user").to(Some(user));
         let lifted = lift(user);
         record.with("was_banned", lifted).ok();
-        Ok(Json(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
+        users::rendered(user).ok_or(Code::USER_NOT_FOUND.into())
     })
 }
 

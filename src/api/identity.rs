@@ -157,12 +157,7 @@ fn holds_any(prefix: Option<String>) -> bool {
 /// `auth_private.dominates_user()`
 #[pg_extern(sql = false)]
 fn dominates_user(user_id: Option<Uuid>) -> bool {
-    let Some(user) = user_id else { return false };
-    match caller::current() {
-        Caller::User(person) => person.session.user == user || person.rights.1.dominates(&callers::holdings_of_user(Mode::Read, user).1),
-        Caller::DatabaseRole => true,
-        Caller::Anonymous | Caller::Ended => false,
-    }
+    user_id.is_some_and(|user| caller::current().dominates(user))
 }
 
 /// `auth_private.is_administrative()`

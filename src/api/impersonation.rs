@@ -9,7 +9,7 @@ use crate::deeds;
 use crate::domain::permission::IMPERSONATE_ADMINS;
 use crate::domain::token;
 use crate::error::{Code, invalid, required};
-use crate::store::{bans, callers, sessions, users};
+use crate::store::{Mode, bans, callers, sessions, users};
 use pgrx::datum::Interval;
 use pgrx::{Uuid, pg_extern};
 use serde_json::json;
@@ -36,7 +36,7 @@ fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> Json {
         if !users::guard(user, false) {
             return Err(Code::USER_NOT_FOUND.into());
         }
-        if callers::is_administrative(user) && !caller.holds(IMPERSONATE_ADMINS) {
+        if callers::holdings_of_user(Mode::Write, user).1.is_administrative() && !caller.holds(IMPERSONATE_ADMINS) {
             return Err(Code::YOU_CANNOT_IMPERSONATE_ADMINS.into());
         }
         caller.must_dominate(user)?;

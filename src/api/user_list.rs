@@ -111,13 +111,17 @@ fn list_users_page(
             after_cursor,
         ];
         let query = UserQuery::build(request(filters, page_size, page_offset))?;
-        let total = match count.as_deref().unwrap_or("exact") {
-            "none" => None,
-            "estimated" if query.is_of_everybody() => Some(user_list::estimate().map_or_else(|| user_list::total(&query), Ok)?),
-            "exact" | "estimated" => Some(user_list::total(&query)?),
-            _ => return Err(invalid("count")),
-        };
+        let count = count.as_deref().unwrap_or("exact");
+        if !matches!(count, "exact" | "estimated" | "none") {
+            return Err(invalid("count"));
+        }
         let (users, next_cursor) = user_list::page(&query)?;
+        let counted = || user_list::total(&query, &users, next_cursor.is_some());
+        let total = match count {
+            "none" => None,
+            "estimated" if query.is_of_everybody() => Some(user_list::estimate().map_or_else(counted, Ok)?),
+            _ => Some(counted()?),
+        };
         let (limit, offset) = query.bounds();
         let users: Vec<Rendered> = users.into_iter().map(Rendered::from).collect();
         let page = Page { users, total, limit, offset, next_cursor };

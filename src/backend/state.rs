@@ -1,8 +1,9 @@
 //! The state of the transaction and of the connection.
 
-use pgrx::{Uuid, pg_sys};
+use pgrx::{Uuid, direct_function_call, direct_function_call_as_datum, pg_sys};
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
+use std::net::IpAddr;
 
 /// True when nothing can be written: a read-only transaction, or a standby.
 pub fn is_read_only() -> bool {
@@ -20,6 +21,16 @@ pub fn is_recovering() -> bool {
 pub fn session_user() -> String {
     // SAFETY: the session's user exists, and the name is a C string in the server's memory.
     unsafe { owned(pg_sys::GetUserNameFromId(pg_sys::GetSessionUserId(), false)) }
+}
+
+/// The address that the connection comes from; none through a socket of the machine.
+pub fn client_address() -> Option<IpAddr> {
+    // SAFETY: functions that only read the backend's own state and what they are given: an inet, whose address host() takes.
+    let text: Option<String> = unsafe {
+        let address: Option<pg_sys::Datum> = direct_function_call_as_datum(pg_sys::inet_client_addr, &[]);
+        direct_function_call(pg_sys::network_host, &[Some(address?)])
+    };
+    text?.parse().ok()
 }
 
 /// The database's oid.

@@ -4,7 +4,6 @@ use crate::backend::{request, state};
 use crate::config;
 use crate::domain::address;
 use crate::error::Result;
-use crate::store::callers;
 use std::net::IpAddr;
 
 /// Where a call comes from, as far as it can be believed.
@@ -36,7 +35,7 @@ impl Origin {
     /// That of the connection; of the request where a gateway makes one. A gateway's own address says nothing about who is behind it.
     pub fn of_connection() -> Self {
         if !request::is_behind_gateway() {
-            return Origin { address: callers::connection_address(), claimed: None, agent: None };
+            return Origin { address: state::client_address(), claimed: None, agent: None };
         }
         if request::current().is_none() {
             return Origin { address: None, claimed: None, agent: None };

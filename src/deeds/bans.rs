@@ -10,16 +10,18 @@ use crate::store::{sessions, user_roles};
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
-/// Bans a user; their sessions end, and the impersonations that they run end with these.
-pub fn ban(caller: &Caller, user: Uuid, reason: Option<String>, end: End) -> Result<()> {
+/// Bans a user; their sessions end, and the impersonations that they run end with these. The ban's reason and end.
+pub fn ban(caller: &Caller, user: Uuid, reason: Option<String>, end: End) -> Result<(String, Option<TimestampWithTimeZone>)> {
     if caller.user() == Some(user) {
         return Err(Code::YOU_CANNOT_BAN_YOURSELF.into());
     }
     if user_roles::is_last_admin(user) {
         return Err(Code::LAST_ADMIN.into());
     }
-    bans::put(user, &reason.unwrap_or_else(config::default_ban_reason), caller.user(), end);
-    sessions::end_all(user, true)
+    let reason = reason.unwrap_or_else(config::default_ban_reason);
+    let expires_at = bans::put(user, &reason, caller.user(), end);
+    sessions::end_all(user, true)?;
+    Ok((reason, expires_at))
 }
 
 /// What a patch does to a user's ban.
@@ -52,7 +54,7 @@ impl Change {
     pub fn carry_out(self, caller: &Caller, user: Uuid) -> Result<()> {
         match self {
             Change::Keep => Ok(()),
-            Change::Ban(reason, end) => ban(caller, user, reason, end),
+            Change::Ban(reason, end) => ban(caller, user, reason, end).map(drop),
             Change::Lift => {
                 bans::lift(user);
                 Ok(())
@@ -60,7 +62,7 @@ impl Change {
             Change::Amend(reason, end) => {
                 let (old_reason, old_end) = bans::current(user).ok_or_else(|| invalid("banned"))?;
                 let reason = reason.map_or(Some(old_reason), |new| new);
-                ban(caller, user, reason, end.unwrap_or_else(|| old_end.map_or(End::Never, End::At)))
+                ban(caller, user, reason, end.unwrap_or_else(|| old_end.map_or(End::Never, End::At))).map(drop)
             }
         }
     }

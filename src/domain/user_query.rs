@@ -258,6 +258,11 @@ impl UserQuery {
         (sql, self.arguments[..self.counted_arguments].to_vec())
     }
 
+    /// True when nobody comes before this page.
+    pub fn is_first_page(&self) -> bool {
+        self.page_offset == 0 && self.cursor.is_none()
+    }
+
     /// True when the total is that of the whole table.
     pub fn is_of_everybody(&self) -> bool {
         self.conditions.is_empty()

@@ -1,6 +1,6 @@
 //! Bans.
 
-use super::{first, run};
+use super::first;
 use crate::backend::spi::Mode;
 use pgrx::Uuid;
 use pgrx::datum::{Interval, TimestampWithTimeZone};
@@ -12,20 +12,24 @@ pub enum End {
     At(TimestampWithTimeZone),
 }
 
-/// Bans a user; a new ban replaces the old one.
-pub fn put(user: Uuid, reason: &str, by: Option<Uuid>, end: End) {
+/// Bans a user; a new ban replaces the old one. When it ends.
+pub fn put(user: Uuid, reason: &str, by: Option<Uuid>, end: End) -> Option<TimestampWithTimeZone> {
     let (after, at) = match end {
         End::Never => (None, None),
         End::In(interval) => (Some(interval), None),
         End::At(moment) => (None, Some(moment)),
     };
-    run(
+    first(
+        Mode::Write,
         "insert into auth.bans as b (user_id, reason, banned_by, expires_at)
          values ($1, $2, $3, coalesce($5, pg_catalog.clock_timestamp() operator(pg_catalog.+) $4))
              on conflict (user_id) do update
-            set reason = excluded.reason, banned_by = excluded.banned_by, created_at = excluded.created_at, expires_at = excluded.expires_at",
+            set reason = excluded.reason, banned_by = excluded.banned_by, created_at = excluded.created_at, expires_at = excluded.expires_at
+      returning b.expires_at",
         &[user.into(), reason.into(), by.into(), after.into(), at.into()],
-    );
+        |row| row.get(1),
+    )
+    .flatten()
 }
 
 /// Lifts a ban; true when there was one.

@@ -130,23 +130,7 @@ pub fn user_exists(user: Uuid) -> bool {
     first(Mode::Read, "select from auth.users u where u.id operator(pg_catalog.=) $1", &[user.into()], |_| ()).is_some()
 }
 
-/// True when the user holds nothing that the caller lacks.
-pub fn dominates_user(user: Uuid) -> bool {
-    call("select auth_private.dominates_user($1)", &[user.into()]).unwrap_or(false)
-}
-
 /// True when the roles hold nothing that the caller lacks; none when one of them does not exist.
 pub fn dominates_roles(roles: &[String]) -> Option<bool> {
     call("select auth_private.dominates_roles($1)", &[roles.to_vec().into()])
-}
-
-/// The address that the connection comes from; none through a socket of the machine.
-pub fn connection_address() -> Option<std::net::IpAddr> {
-    let text: Option<String> = first(Mode::Read, "select pg_catalog.host(pg_catalog.inet_client_addr())", &[], |row| row.get(1)).flatten();
-    text?.parse().ok()
-}
-
-/// True when the user holds a built-in permission.
-pub fn is_administrative(user: Uuid) -> bool {
-    call("select auth_private.is_administrative($1)", &[user.into()]).unwrap_or(true)
 }

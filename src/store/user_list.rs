@@ -65,8 +65,11 @@ pub fn page(query: &UserQuery) -> Result<(Vec<ListedUser>, Option<String>)> {
     Ok((users, cursor))
 }
 
-/// How many users there are in all pages.
-pub fn total(query: &UserQuery) -> Result<i64> {
+/// How many users there are in all pages, of which this is one.
+pub fn total(query: &UserQuery, page: &[ListedUser], has_next: bool) -> Result<i64> {
+    if query.is_first_page() && !has_next {
+        return Ok(page.len() as i64);
+    }
     if let Some(count) = query.counted_facet().and_then(kept) {
         return Ok(count);
     }

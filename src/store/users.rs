@@ -1,7 +1,7 @@
 //! Users.
 
 use super::{call, first, run};
-use crate::backend::json::Json;
+use crate::backend::json::{Json, WholeJson};
 use crate::backend::raise::on_behalf_of_others;
 use crate::backend::spi::{self, Mode, Row};
 use crate::backend::state;
@@ -14,7 +14,12 @@ pub fn json(user: Uuid) -> Option<Value> {
     call::<Json>("select auth_private.user_json($1)", &[user.into()]).map(|json| json.0)
 }
 
-/// The same, in a function that only reads.
+/// The same, for a caller that has no need to read it.
+pub fn rendered(user: Uuid) -> Option<WholeJson> {
+    first(Mode::Write, "select auth_private.user_json($1)", &[user.into()], |row| row.whole_json(1)).flatten()
+}
+
+/// As [`json`], in a function that only reads.
 pub fn json_for_reader(user: Uuid) -> Option<Value> {
     first(Mode::Read, "select auth_private.user_json($1)", &[user.into()], |row| row.get::<Json>(1)).flatten().map(|json| json.0)
 }
