@@ -367,3 +367,26 @@ fn a_session_ends_in_the_midst_of_a_statement() {
     let good: Vec<bool> = ann.column(calls);
     assert!(good[0] && !good[39], "{good:?}");
 }
+
+#[test]
+fn a_session_looks_as_the_views_say() {
+    let db = Database::new();
+    let mut dba = db.dba();
+    let (mut ann, mut root) = (db.user("Ann"), db.admin("Root"));
+    dba.run(&format!(
+        r#"update auth.users set image = 'https://example.org/a "b".png', attributes = '{{"a": [1.50, null, {{"b": "\u00e4"}}]}}', last_sign_in_at = null where id = '{0}';
+           update auth.sessions set ip_address = '2001:db8::1', user_agent = 'an agent' where user_id = '{0}';
+           insert into auth.bans (user_id, reason, expires_at) values ('{0}', 'over', now() - interval '1 second'), ('{1}', 'forgotten', now() + interval '1 day');
+           select auth.define_user_role('a-role', '{{}}'); insert into auth.user_roles (user_id, role) values ('{0}', 'a-role')"#,
+        ann.id, root.id
+    ));
+    for who in [&mut ann, &mut root] {
+        let right = dba.json(&format!(
+            "select jsonb_build_object('session', to_jsonb(s) || '{{\"current\": true}}', 'user', to_jsonb(u))
+               from auth_private.sessions_rendered s join auth_private.users_rendered u on u.id = s.user_id where s.id = '{}'",
+            who.session
+        ));
+        assert_eq!(who.json("select auth.get_session()"), right);
+    }
+    assert_eq!(root.json("select auth.get_session()")["user"]["ban_reason"], "forgotten");
+}

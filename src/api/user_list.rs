@@ -1,16 +1,16 @@
 //! Pages of users.
 
-use crate::backend::json::{WholeJson, moment};
+use crate::backend::json::WholeJson;
 use crate::backend::raise::run;
 use crate::caller;
 use crate::domain::user_query::{Request, UserQuery};
 use crate::error::invalid;
-use crate::store::user_list::{self, ListedUser};
+use crate::store::user_list;
+use crate::store::users::RenderedUser;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::{Uuid, name, pg_extern};
 use serde::Serialize;
-use serde_json::value::RawValue;
 
 /// `auth.list_users()`
 #[pg_extern(sql = false)]
@@ -123,7 +123,7 @@ fn list_users_page(
             _ => Some(counted()?),
         };
         let (limit, offset) = query.bounds();
-        let users: Vec<Rendered> = users.into_iter().map(Rendered::from).collect();
+        let users: Vec<RenderedUser> = users.into_iter().map(RenderedUser::from).collect();
         let page = Page { users, total, limit, offset, next_cursor };
         Ok(WholeJson::of_text(serde_json::to_string(&page).expect("text")))
     })
@@ -150,47 +150,9 @@ fn request(arguments: [Option<String>; 9], page_size: Option<i32>, page_offset: 
 
 #[derive(Serialize)]
 struct Page {
-    users: Vec<Rendered>,
+    users: Vec<RenderedUser>,
     total: Option<i64>,
     limit: i64,
     offset: i64,
     next_cursor: Option<String>,
-}
-
-/// A user in a page.
-#[derive(Serialize)]
-struct Rendered {
-    id: String,
-    email: Option<String>,
-    email_verified: bool,
-    name: String,
-    image: Option<String>,
-    roles: Vec<String>,
-    banned: bool,
-    ban_reason: Option<String>,
-    ban_expires_at: Option<String>,
-    attributes: Box<RawValue>,
-    created_at: String,
-    updated_at: String,
-    last_sign_in_at: Option<String>,
-}
-
-impl From<ListedUser> for Rendered {
-    fn from(user: ListedUser) -> Self {
-        Rendered {
-            id: user.id.to_string(),
-            email: user.email,
-            email_verified: user.email_verified,
-            name: user.name,
-            image: user.image,
-            roles: user.roles,
-            banned: user.banned,
-            ban_reason: user.ban_reason,
-            ban_expires_at: user.ban_expires_at.map(moment),
-            attributes: user.attributes.raw(),
-            created_at: moment(user.created_at),
-            updated_at: moment(user.updated_at),
-            last_sign_in_at: user.last_sign_in_at.map(moment),
-        }
-    }
 }

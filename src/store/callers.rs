@@ -25,12 +25,12 @@ pub struct LiveSession {
     pub expires_at: i64,
 }
 
-const SESSIONS: Index = Index { schema: c"auth", table: c"sessions", name: c"sessions_pkey" };
+pub const SESSIONS: Index = Index { schema: c"auth", table: c"sessions", name: c"sessions_pkey" };
 const KEYS_BY_TOKEN: Index = Index { schema: c"auth_private", table: c"session_keys", name: c"session_keys_pkey" };
 const KEYS_BY_SESSION: Index = Index { schema: c"auth_private", table: c"session_keys", name: c"session_keys_session_id_key" };
 const EPOCHS: Index = Index { schema: c"auth_private", table: c"session_epochs", name: c"session_epochs_pkey" };
-const USERS: Index = Index { schema: c"auth", table: c"users", name: c"users_pkey" };
-const ROLES_OF_USERS: Index = Index { schema: c"auth", table: c"user_roles", name: c"user_roles_pkey" };
+pub const USERS: Index = Index { schema: c"auth", table: c"users", name: c"users_pkey" };
+pub const ROLES_OF_USERS: Index = Index { schema: c"auth", table: c"user_roles", name: c"user_roles_pkey" };
 const PERMISSIONS: Index = Index { schema: c"auth", table: c"role_permissions", name: c"role_permissions_pkey" };
 
 /// What of a key makes its session good.

@@ -1,12 +1,15 @@
 //! Sessions.
 
-use super::callers::LiveSession;
+use super::callers::{self, LiveSession};
+use super::users::{self, RenderedUser};
 use super::{call, first, run};
-use crate::backend::json::{Json, WholeJson};
+use crate::backend::index::{self, Key};
+use crate::backend::json::{Json, WholeJson, moment};
 use crate::backend::spi::{self, Mode, Row};
 use crate::error::{Code, Result};
 use pgrx::Uuid;
 use pgrx::datum::{Inet, TimestampWithTimeZone};
+use serde::Serialize;
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -160,20 +163,45 @@ pub fn subject(session: Uuid) -> Option<(Uuid, i64)> {
     )
 }
 
-/// The session in use and its user as clients see them. For functions of auth_door.
+/// The session in use and its user as clients see them. For functions of auth_door. Without a statement, as it is asked with every page.
 pub fn rendered_with_user(session: Uuid) -> Option<WholeJson> {
-    first(
-        Mode::Read,
-        "select pg_catalog.jsonb_build_object(
-                    'session', pg_catalog.to_jsonb(s) operator(pg_catalog.||) pg_catalog.jsonb_build_object('current', true),
-                    'user', pg_catalog.to_jsonb(u))
-           from auth_private.sessions_rendered s
-           join auth_private.users_rendered u on u.id operator(pg_catalog.=) s.user_id
-          where s.id operator(pg_catalog.=) $1",
-        &[session.into()],
-        |row| row.whole_json(1),
-    )
-    .flatten()
+    let (user, rendered) = index::first(&callers::SESSIONS, &Key::Uuid(session), |row| {
+        let user: Uuid = row.value(2);
+        let rendered = RenderedSession {
+            id: session.to_string(),
+            user_id: user.to_string(),
+            created_at: moment(row.value(3)),
+            updated_at: moment(row.value(4)),
+            expires_at: moment(row.value(5)),
+            ip_address: row.get::<Inet>(6).and_then(|address| address.0.split('/').next().map(str::to_owned)),
+            user_agent: row.get(7),
+            impersonated_by: row.get::<Uuid>(8).map(|id| id.to_string()),
+            current: true,
+        };
+        (user, rendered)
+    })?;
+    let both = SessionWithUser { session: rendered, user: users::rendered_by_index(user)? };
+    Some(WholeJson::of_text(serde_json::to_string(&both).expect("text")))
+}
+
+#[derive(Serialize)]
+struct SessionWithUser {
+    session: RenderedSession,
+    user: RenderedUser,
+}
+
+/// As auth_private.sessions_rendered.
+#[derive(Serialize)]
+struct RenderedSession {
+    id: String,
+    user_id: String,
+    created_at: String,
+    updated_at: String,
+    expires_at: String,
+    ip_address: Option<String>,
+    user_agent: Option<String>,
+    impersonated_by: Option<String>,
+    current: bool,
 }
 
 /// A user's live sessions, newest first.

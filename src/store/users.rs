@@ -1,13 +1,18 @@
 //! Users.
 
+use super::callers;
+use super::user_list::ListedUser;
 use super::{call, first, run};
-use crate::backend::json::{Json, WholeJson};
+use crate::backend::index::{self, Index, Key};
+use crate::backend::json::{Json, WholeJson, moment};
 use crate::backend::raise::on_behalf_of_others;
 use crate::backend::spi::{self, Mode, Row};
 use crate::backend::state;
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
+use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A user as clients see it; none when there is no such user. Asks no permission: its callers have.
 pub fn json(user: Uuid) -> Option<Value> {
@@ -18,6 +23,32 @@ pub fn json(user: Uuid) -> Option<Value> {
 pub fn rendered(user: Uuid) -> Option<WholeJson> {
     first(Mode::Write, "select auth_private.user_json($1)", &[user.into()], |row| row.whole_json(1)).flatten()
 }
+
+/// The same without a statement, for functions of auth_door.
+pub fn rendered_by_index(user: Uuid) -> Option<RenderedUser> {
+    let ban = index::first(&BANS, &Key::Uuid(user), |row| (row.get::<String>(2), row.get::<TimestampWithTimeZone>(5)));
+    let ban = ban.filter(|(_, end)| end.is_none_or(|end| end.into_inner() > state::clock()));
+    let (banned, (ban_reason, ban_expires_at)) = (ban.is_some(), ban.unwrap_or_default());
+    let mut roles: Vec<String> = index::rows(&callers::ROLES_OF_USERS, &Key::Uuid(user), |row| row.value(2));
+    roles.sort_unstable();
+    index::first(&callers::USERS, &Key::Uuid(user), |row| RenderedUser {
+        id: user.to_string(),
+        email: row.get(2),
+        email_verified: row.value(3),
+        name: row.value(4),
+        image: row.get(5),
+        roles,
+        banned,
+        ban_reason,
+        ban_expires_at: ban_expires_at.map(moment),
+        attributes: row.value::<WholeJson>(6).raw(),
+        created_at: moment(row.value(7)),
+        updated_at: moment(row.value(8)),
+        last_sign_in_at: row.get(9).map(moment),
+    })
+}
+
+const BANS: Index = Index { schema: c"auth", table: c"bans", name: c"bans_pkey" };
 
 /// As [`json`], in a function that only reads.
 pub fn json_for_reader(user: Uuid) -> Option<Value> {
@@ -232,4 +263,42 @@ pub fn delete(user: Uuid, by_themselves: bool) -> (bool, Option<String>) {
         run("select auth_private.forget_restrictions($1)", &[user.into()]);
     }
     erased
+}
+
+/// A user as clients see them, as auth_private.users_rendered.
+#[derive(Serialize)]
+pub struct RenderedUser {
+    id: String,
+    email: Option<String>,
+    email_verified: bool,
+    name: String,
+    image: Option<String>,
+    roles: Vec<String>,
+    banned: bool,
+    ban_reason: Option<String>,
+    ban_expires_at: Option<String>,
+    attributes: Box<RawValue>,
+    created_at: String,
+    updated_at: String,
+    last_sign_in_at: Option<String>,
+}
+
+impl From<ListedUser> for RenderedUser {
+    fn from(user: ListedUser) -> Self {
+        RenderedUser {
+            id: user.id.to_string(),
+            email: user.email,
+            email_verified: user.email_verified,
+            name: user.name,
+            image: user.image,
+            roles: user.roles,
+            banned: user.banned,
+            ban_reason: user.ban_reason,
+            ban_expires_at: user.ban_expires_at.map(moment),
+            attributes: user.attributes.raw(),
+            created_at: moment(user.created_at),
+            updated_at: moment(user.updated_at),
+            last_sign_in_at: user.last_sign_in_at.map(moment),
+        }
+    }
 }
