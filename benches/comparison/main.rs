@@ -23,7 +23,9 @@ pub struct Stage {
 /// Users of the small database.
 pub const FEW: u32 = 100_000;
 
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
+    // None in the midst of it.
+    ("checkpoint_timeout", "'1h'"),
     ("shared_preload_libraries", "'pg_auth'"),
     ("max_wal_size", "'8GB'"),
     ("max_connections", "50"),
@@ -113,6 +115,18 @@ impl Stage {
 }
 
 impl Stage {
+    /// Client and server on these cores. On one core neither falls asleep while the other works: otherwise one would measure what it takes to
+    /// wake a core up, which is five times a look-up, and comes and goes.
+    pub fn on_cores(&self, list: &str) {
+        let mut pids: Vec<i32> = self.connect("postgres", "postgres").column("select pid from pg_stat_activity");
+        let postmaster: String = self.connect("postgres", "postgres").one("select split_part(pg_read_file('postmaster.pid'), E'\\n', 1)");
+        pids.extend([postmaster.parse::<i32>().expect("a pid"), std::process::id() as i32]);
+        for pid in pids {
+            // Some have gone meanwhile.
+            let _ = Command::new("taskset").args(["-acp", list, &pid.to_string()]).output();
+        }
+    }
+
     /// What a session costs Better Auth, in microseconds, when as many processes as there are cores are busy with nothing else: Node.js runs on
     /// one core.
     pub fn better_auth_busy(&self) -> f64 {
@@ -138,7 +152,9 @@ fn memory() -> u64 {
 
 /// How many the machine has.
 pub fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    // Also those that we are not on.
+    // SAFETY: a question that cannot fail in a way that matters.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1).max(1)
 }
 
 /// libargon2, in a process of its own that hashes once for each line.

@@ -321,6 +321,21 @@ end
 $$;
 comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns; with at_once it waits for nothing that the user can hold. False where there is no such user.';
 
+-- Crosses: session_keys. Because: nobody but doors writes keys. Callers: a deletion of a user that is replicated, or made with
+-- session_replication_role = replica: foreign keys' cascades do not follow it, and a session would outlive its user.
+create function auth_private.forget_keys() returns trigger
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = on
+as $$
+begin
+    delete from auth_private.session_keys k
+     where k.session_id operator(pg_catalog.=) any (array(select s.id from auth.sessions s where s.user_id operator(pg_catalog.=) old.id));
+    return null;
+end
+$$;
+comment on function auth_private.forget_keys is 'Door: trigger; whose row is deleted has no session, also where no foreign key is followed.';
+create trigger users_forget_keys after delete on auth.users for each row execute function auth_private.forget_keys();
+alter table auth.users enable replica trigger users_forget_keys;
+
 drop function auth_private.purge(integer, integer, integer);
 create function auth_private.purge(max_rows integer, attempts_seconds integer, messages_seconds integer) returns bigint
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -395,6 +410,7 @@ begin
             ('function', 'auth_private.session_json(uuid, uuid)', 'auth_door'),
             ('function', 'auth_private.register_user(text, text, text, jsonb, text)', 'auth_door'),
             ('function', 'auth_private.guard_user(uuid, boolean)', 'auth_door'),
+            ('function', 'auth_private.forget_keys()', 'auth_door'),
             ('function', 'auth_private.count_users()', 'auth_door'),
             ('function', 'auth_private.list_role_holders()', 'auth_door'),
             ('function', 'auth_private.list_banned()', 'auth_door'),
@@ -424,6 +440,7 @@ begin
     grant execute on function auth.get_session() to anon, authenticated;
 end
 $grants$;
+grant delete on auth_private.session_keys to auth_door;
 grant select, insert, update, delete on auth_private.directory_counts, auth_private.directory_facets to auth_door;
 
 -- A PostgREST that is running learns of what has changed.
