@@ -66,6 +66,8 @@ impl Stage {
         let mut dba = stage.cluster.connect("postgres", "better");
         dba.run(&include_str!("seed_peer.sql").replace("$users", &users.to_string()));
         dba.run("vacuum analyze");
+        // What the system still has to write would be written in the midst of it.
+        succeed(&mut Command::new("sync"));
         for database in ["ours", "few", "better"] {
             warm(&mut stage.cluster.connect("postgres", database));
         }

@@ -308,7 +308,7 @@ fn busy(stage: &Stage) -> Vec<Row> {
         }
     };
     let ours = at_once(1..=8, ask) / f64::from(8 * calls);
-    vec![Row::new(Goal::Faster, "get_session, all cores busy", "Better Auth getSession", ours, stage.better_auth_busy(), 20.0)]
+    vec![Row::new(Goal::Faster, "get_session, all cores busy", "Better Auth getSession", ours, stage.better_auth_busy(), 20.0).aim()]
 }
 
 /// Many at once.

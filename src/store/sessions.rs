@@ -163,7 +163,7 @@ pub fn subject(session: Uuid) -> Option<(Uuid, i64)> {
     )
 }
 
-/// The session in use and its user as clients see them. For functions of auth_door. Without a statement, as it is asked with every page.
+/// The session in use and its user as clients see them. Without a statement, as it is asked with every page.
 pub fn rendered_with_user(session: Uuid) -> Option<WholeJson> {
     let (user, rendered) = index::first(&callers::SESSIONS, &Key::Uuid(session), |row| {
         let user: Uuid = row.value(2);
@@ -180,7 +180,7 @@ pub fn rendered_with_user(session: Uuid) -> Option<WholeJson> {
         };
         (user, rendered)
     })?;
-    let both = SessionWithUser { session: rendered, user: users::rendered_by_index(user)? };
+    let both = SessionWithUser { session: rendered, user: users::rendered_as_seen(user)? };
     Some(WholeJson::of_text(serde_json::to_string(&both).expect("text")))
 }
 

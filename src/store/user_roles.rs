@@ -1,7 +1,8 @@
 //! Application roles and who holds them.
 
-use super::{call, first, run};
+use super::{call, callers, first, run};
 use crate::backend::spi::{self, Mode, Row};
+use crate::domain::permission;
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
@@ -114,5 +115,6 @@ pub fn create(user: Uuid, roles: &[String], by: Option<Uuid>) {
 
 /// True when no other user with the role "admin" is free of a ban.
 pub fn is_last_admin(user: Uuid) -> bool {
-    call("select auth_private.is_last_admin($1)", &[user.into()]).unwrap_or(true)
+    callers::holdings_of_user(Mode::Write, user).0.iter().any(|role| role == permission::ADMIN)
+        && call("select auth_private.is_last_admin($1)", &[user.into()]).unwrap_or(true)
 }

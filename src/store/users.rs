@@ -19,13 +19,14 @@ pub fn json(user: Uuid) -> Option<Value> {
     call::<Json>("select auth_private.user_json($1)", &[user.into()]).map(|json| json.0)
 }
 
-/// The same, for a caller that has no need to read it.
+/// The same, for who has no need to read it: without a statement.
 pub fn rendered(user: Uuid) -> Option<WholeJson> {
-    first(Mode::Write, "select auth_private.user_json($1)", &[user.into()], |row| row.whole_json(1)).flatten()
+    let user = index::as_seen_by(Mode::Write, || rendered_as_seen(user))?;
+    Some(WholeJson::of_text(serde_json::to_string(&user).expect("text")))
 }
 
-/// The same without a statement, for functions of auth_door.
-pub fn rendered_by_index(user: Uuid) -> Option<RenderedUser> {
+/// The same as the calling statement sees it.
+pub fn rendered_as_seen(user: Uuid) -> Option<RenderedUser> {
     let ban = index::first(&BANS, &Key::Uuid(user), |row| (row.get::<String>(2), row.get::<TimestampWithTimeZone>(5)));
     let ban = ban.filter(|(_, end)| end.is_none_or(|end| end.into_inner() > state::clock()));
     let (banned, (ban_reason, ban_expires_at)) = (ban.is_some(), ban.unwrap_or_default());
