@@ -23,9 +23,10 @@ pub struct Stage {
 /// Users of the small database.
 pub const FEW: u32 = 100_000;
 
-const SETTINGS: [(&str, &str); 7] = [
-    // None in the midst of it.
+const SETTINGS: [(&str, &str); 8] = [
+    // None in the midst of it, and files to write to that are there already, as on a server that has run for a while.
     ("checkpoint_timeout", "'1h'"),
+    ("min_wal_size", "'4GB'"),
     ("shared_preload_libraries", "'pg_auth'"),
     ("max_wal_size", "'8GB'"),
     ("max_connections", "50"),
@@ -66,7 +67,8 @@ impl Stage {
         let mut dba = stage.cluster.connect("postgres", "better");
         dba.run(&include_str!("seed_peer.sql").replace("$users", &users.to_string()));
         dba.run("vacuum analyze");
-        // What the system still has to write would be written in the midst of it.
+        // What is still to be written would be written in the midst of it.
+        dba.run("checkpoint");
         succeed(&mut Command::new("sync"));
         for database in ["ours", "few", "better"] {
             warm(&mut stage.cluster.connect("postgres", database));
