@@ -191,8 +191,8 @@ fn hashing(stage: &Stage) -> Vec<Row> {
     let verify = own.prepare("select auth.verify_password($1)").expect("prepared");
     let mut theirs = crate::Argon2::start();
     let [sign_in, verify, library] = in_turns(
-        150,
-        1,
+        50,
+        4,
         [
             &mut |_| run(&mut app, &sign_in, &[&"hasher@bench.example", &"correct horse battery"]),
             &mut |_| run(&mut own, &verify, &[&"correct horse battery"]),
@@ -228,7 +228,7 @@ fn policies(stage: &Stage) -> Vec<Row> {
     });
     let [constant, once, each] = &mut readers;
     let count = "select count(*) from public.notes";
-    let [constant, once] = in_turns(80, 1, [&mut |_| constant.run(count), &mut |_| once.run(count)]).map(|took| median(&took));
+    let [constant, once] = in_turns(40, 5, [&mut |_| constant.run(count), &mut |_| once.run(count)]).map(|took| median(&took));
     let [each] = in_turns(9, 1, [&mut |_| each.run(count)]).map(|took| median(&took));
     vec![
         Row::new(Goal::AtMost, "500,000 rows under (select auth.uid())", "a constant", once, constant, 1.05),

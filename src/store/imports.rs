@@ -42,6 +42,9 @@ pub fn holders(emails: Vec<String>) -> HashMap<String, Uuid> {
 
 /// Which of these ids are somebody's.
 pub fn taken_ids(ids: Vec<Uuid>) -> HashSet<Uuid> {
+    if ids.is_empty() {
+        return HashSet::new();
+    }
     let rows = spi::query(
         Mode::Write,
         "select (select u.id from auth.users u where u.id operator(pg_catalog.=) w) from pg_catalog.unnest($1::pg_catalog.uuid[]) as w",
@@ -53,6 +56,9 @@ pub fn taken_ids(ids: Vec<Uuid>) -> HashSet<Uuid> {
 
 /// Which of these accounts are somebody's.
 pub fn taken_accounts(providers: Vec<String>, ids: Vec<String>) -> HashSet<(String, String)> {
+    if ids.is_empty() {
+        return HashSet::new();
+    }
     let rows = spi::query(
         Mode::Write,
         "select w.provider, w.id,
