@@ -86,7 +86,7 @@ grant select, insert on auth.users, auth.user_roles, auth.accounts to auth_door;
 grant update (last_sign_in_at, email, email_verified, updated_at) on auth.users to auth_door;
 grant update (updated_at), delete on auth.accounts to auth_door;
 grant select, insert, update on auth.sessions, auth_private.session_keys, auth_private.session_epochs to auth_door;
-grant delete on auth.sessions, auth_private.session_keys, auth.bans, auth_private.session_epochs to auth_door;
+grant delete on auth.sessions, auth.bans, auth_private.session_epochs to auth_door;
 grant update (created_at) on auth.bans to auth_door; -- to lock rows
 grant update (address) on auth_private.rival_sign_ups to auth_door; -- to lock rows
 grant update (failed_at) on auth_private.failed_attempts to auth_door; -- to lock rows

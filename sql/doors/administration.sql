@@ -21,6 +21,10 @@ create function auth_private.guard_user(target uuid, at_once boolean) returns bo
 as $$
 begin
     if not at_once then
+        perform from auth.users u where u.id operator(pg_catalog.=) target;
+        if not found then
+            return false;
+        end if;
         -- Waits until a deletion that has begun has ended either way, and lets go again: the user's row comes after the guard.
         begin
             perform from auth.users u where u.id operator(pg_catalog.=) target for key share;

@@ -71,6 +71,10 @@ declare
 begin
     -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other.
     perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
+    -- Also where foreign keys are not followed.
+    if not found then
+        return null;
+    end if;
     -- "for share": at REPEATABLE READ a password changed since our snapshot stops us here.
     if checked_hash is not null then
         perform from auth_private.passwords p
@@ -232,18 +236,3 @@ begin
 end
 $$;
 comment on function auth_private.forgive_failures is 'Door: a right password clears the account''s count.';
-
--- Crosses: session_keys. Because: nobody but doors writes keys. Callers: a deletion of a user that is replicated, or made with
--- session_replication_role = replica: foreign keys' cascades do not follow it, and a session would outlive its user.
-create function auth_private.forget_keys() returns trigger
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = on
-as $$
-begin
-    delete from auth_private.session_keys k
-     where k.session_id operator(pg_catalog.=) any (array(select s.id from auth.sessions s where s.user_id operator(pg_catalog.=) old.id));
-    return null;
-end
-$$;
-comment on function auth_private.forget_keys is 'Door: trigger; whose row is deleted has no session, also where no foreign key is followed.';
-create trigger users_forget_keys after delete on auth.users for each row execute function auth_private.forget_keys();
-alter table auth.users enable replica trigger users_forget_keys;

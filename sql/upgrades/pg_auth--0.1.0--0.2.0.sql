@@ -192,7 +192,13 @@ create function auth_private.distrust_directory() returns trigger
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = on
 as $$
 begin
-    if not exists (select from auth_private.directory_counts d where d.facet is null) then
+    -- Those that are replicated; of an ordinary change the triggers above have written down what it was.
+    if tg_op operator(pg_catalog.=) any ('{INSERT,DELETE}') and pg_catalog.current_setting('session_replication_role') operator(pg_catalog.<>) 'replica' then
+        return null;
+    end if;
+    -- One row of this transaction: another's may be taken away by who counts and does not see what we have changed.
+    if not exists (select from auth_private.directory_counts d
+                    where d.facet is null and d.xmin operator(pg_catalog.=) (pg_catalog.pg_current_xact_id()::xid)) then
         insert into auth_private.directory_counts (change) values (0);
     end if;
     return null;
@@ -223,6 +229,10 @@ declare
     is_right boolean;
     entries  bigint;
 begin
+    -- With an older snapshot one would count what somebody else has counted since.
+    if pg_catalog.current_setting('transaction_isolation') operator(pg_catalog.<>) 'read committed' then
+        return;
+    end if;
     -- One at a time: of two, both would take away the same rows and both count.
     lock table auth_private.directory_counts in share update exclusive mode nowait;
     select coalesce(pg_catalog.bool_or(d.counted_at operator(pg_catalog.>) (moment operator(pg_catalog.-) interval '1 day')
@@ -301,6 +311,10 @@ create function auth_private.guard_user(target uuid, at_once boolean) returns bo
 as $$
 begin
     if not at_once then
+        perform from auth.users u where u.id operator(pg_catalog.=) target;
+        if not found then
+            return false;
+        end if;
         -- Waits until a deletion that has begun has ended either way, and lets go again: the user's row comes after the guard.
         begin
             perform from auth.users u where u.id operator(pg_catalog.=) target for key share;
@@ -321,20 +335,44 @@ end
 $$;
 comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns; with at_once it waits for nothing that the user can hold. False where there is no such user.';
 
--- Crosses: session_keys. Because: nobody but doors writes keys. Callers: a deletion of a user that is replicated, or made with
--- session_replication_role = replica: foreign keys' cascades do not follow it, and a session would outlive its user.
-create function auth_private.forget_keys() returns trigger
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = on
+drop function auth_private.open_session(uuid, bigint, text, uuid, bytea, integer, boolean, inet, text);
+create function auth_private.open_session(
+    of_user uuid, read_epoch bigint, checked_hash text, checked_account uuid, key bytea, lifetime_seconds integer, fixed boolean, address inet, agent text)
+    returns uuid
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+    opened     timestamptz := pg_catalog.clock_timestamp();
+    expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds);
+    session_id uuid;
 begin
-    delete from auth_private.session_keys k
-     where k.session_id operator(pg_catalog.=) any (array(select s.id from auth.sessions s where s.user_id operator(pg_catalog.=) old.id));
-    return null;
+    -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other.
+    perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
+    -- Also where foreign keys are not followed.
+    if not found then
+        return null;
+    end if;
+    -- "for share": at REPEATABLE READ a password changed since our snapshot stops us here.
+    if checked_hash is not null then
+        perform from auth_private.passwords p
+          where p.user_id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash for share;
+    else
+        perform from auth.accounts a
+          where a.user_id operator(pg_catalog.=) of_user and a.id operator(pg_catalog.=) checked_account for share;
+    end if;
+    if not found then
+        return null;
+    end if;
+    update auth.users u set last_sign_in_at = opened where u.id operator(pg_catalog.=) of_user;
+    insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent)
+    values (of_user, opened, opened, expires, address, agent)
+    returning id into session_id;
+    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until)
+    values (key, session_id, read_epoch, opened, case when fixed then expires end);
+    return session_id;
 end
 $$;
-comment on function auth_private.forget_keys is 'Door: trigger; whose row is deleted has no session, also where no foreign key is followed.';
-create trigger users_forget_keys after delete on auth.users for each row execute function auth_private.forget_keys();
-alter table auth.users enable replica trigger users_forget_keys;
+comment on function auth_private.open_session is 'Door: a new session after a right password, or for an account that a provider vouches for. Null where it or the user has changed meanwhile.';
 
 drop function auth_private.purge(integer, integer, integer);
 create function auth_private.purge(max_rows integer, attempts_seconds integer, messages_seconds integer) returns bigint
@@ -389,8 +427,12 @@ begin
              limit max_rows for update skip locked) as gone
      where d.user_id operator(pg_catalog.=) gone.user_id and d.administrative operator(pg_catalog.=) gone.administrative;
     get diagnostics batch = row_count;
-    perform auth_private.keep_directory();
-    return purged operator(pg_catalog.+) batch;
+    purged := purged operator(pg_catalog.+) batch;
+    -- When nothing else is left: where it takes too long, what was purged is.
+    if purged operator(pg_catalog.=) 0 then
+        perform auth_private.keep_directory();
+    end if;
+    return purged;
 end
 $$;
 comment on function auth_private.purge is 'Door: deletes what is over, so many rows of each kind; returns how many.';
@@ -410,7 +452,7 @@ begin
             ('function', 'auth_private.session_json(uuid, uuid)', 'auth_door'),
             ('function', 'auth_private.register_user(text, text, text, jsonb, text)', 'auth_door'),
             ('function', 'auth_private.guard_user(uuid, boolean)', 'auth_door'),
-            ('function', 'auth_private.forget_keys()', 'auth_door'),
+            ('function', 'auth_private.open_session(uuid, bigint, text, uuid, bytea, integer, boolean, inet, text)', 'auth_door'),
             ('function', 'auth_private.count_users()', 'auth_door'),
             ('function', 'auth_private.list_role_holders()', 'auth_door'),
             ('function', 'auth_private.list_banned()', 'auth_door'),
@@ -440,7 +482,6 @@ begin
     grant execute on function auth.get_session() to anon, authenticated;
 end
 $grants$;
-grant delete on auth_private.session_keys to auth_door;
 grant select, insert, update, delete on auth_private.directory_counts, auth_private.directory_facets to auth_door;
 
 -- A PostgREST that is running learns of what has changed.

@@ -1,11 +1,10 @@
 //! Functions that the SQL of earlier releases names and this one's does not: who has installed the library and not yet updated the extension
 //! goes on working.
 
-use crate::backend::json::Json;
+use crate::backend::json::WholeJson;
 use crate::caller;
-use crate::store::{sessions, users};
+use crate::store::sessions;
 use pgrx::pg_extern;
-use serde_json::json;
 
 /// `auth_private.resolve_identity()` of 0.1.0.
 #[pg_extern(sql = false)]
@@ -13,7 +12,6 @@ fn resolve_identity() {}
 
 /// `auth.get_session()` of 0.1.0, which belongs to auth_owner.
 #[pg_extern(sql = false)]
-fn get_session() -> Option<Json> {
-    let session = caller::live_session()?;
-    Some(Json(json!({"session": sessions::json(session.id, Some(session.id)), "user": users::json(session.user)})))
+fn get_session() -> Option<WholeJson> {
+    sessions::rendered_with_user(caller::live_session()?.id)
 }

@@ -57,6 +57,8 @@ pub fn as_seen_by<T>(mode: Mode, questions: impl FnOnce() -> T) -> T {
     // SAFETY: what is pushed is popped; an error in between ends the transaction or the subtransaction, and the snapshot with it.
     unsafe {
         match mode {
+            // After a COMMIT within a procedure there may be none.
+            Mode::Read if !pg_sys::ActiveSnapshotSet() => pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()),
             Mode::Read => return questions(),
             Mode::Write => {
                 pg_sys::CommandCounterIncrement();
@@ -94,7 +96,11 @@ pub fn first<T>(index: &Index, key: &Key, row: impl FnOnce(&Found) -> T) -> Opti
 }
 
 /// Goes on while `row` says so.
-fn each(index: &Index, key: &Key, mut row: impl FnMut(&Found) -> bool) {
+fn each(index: &Index, key: &Key, row: impl FnMut(&Found) -> bool) {
+    as_seen_by(Mode::Read, || scan(index, key, row));
+}
+
+fn scan(index: &Index, key: &Key, mut row: impl FnMut(&Found) -> bool) {
     let (procedure, collation, datum) = match key {
         Key::Uuid(id) => (pg_sys::F_UUID_EQ, pg_sys::InvalidOid, id.into_datum()),
         Key::Octets(octets) => (pg_sys::F_BYTEAEQ, pg_sys::InvalidOid, octets.into_datum()),

@@ -30,10 +30,20 @@ unsafe extern "C-unwind" fn count_rollback(
     }
 }
 
+/// A transaction that is prepared may have changed what is not to be seen any more, and its number is in no snapshot that was taken before.
+unsafe extern "C-unwind" fn count_prepared(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
+    if event == pg_sys::XactEvent::XACT_EVENT_PREPARE {
+        ROLLBACKS.set(ROLLBACKS.get().wrapping_add(1));
+    }
+}
+
 /// Begins to count rollbacks. Once, when the library is loaded.
 pub fn define() {
-    // SAFETY: the callback is a function of this module that neither panics nor raises; the library is never unloaded.
-    unsafe { pg_sys::RegisterSubXactCallback(Some(count_rollback), std::ptr::null_mut()) };
+    // SAFETY: the callbacks are functions of this module that neither panic nor raise; the library is never unloaded.
+    unsafe {
+        pg_sys::RegisterSubXactCallback(Some(count_rollback), std::ptr::null_mut());
+        pg_sys::RegisterXactCallback(Some(count_prepared), std::ptr::null_mut());
+    }
 }
 
 impl Sight {

@@ -62,8 +62,8 @@ pub fn session_by_token(mode: Mode, token_hash: [u8; 32]) -> Option<LiveSession>
     index::as_seen_by(mode, || live(index::first(&KEYS_BY_TOKEN, &Key::Octets(&token_hash), session_key)?))
 }
 
-/// The clock, the key's epoch and the user's decide together. That the user is there is the foreign keys' promise, and where these are not
-/// followed that of auth_private.forget_keys.
+/// The clock, the key's epoch and the user's decide together; and the user must be there: where triggers are switched off, foreign keys
+/// promise nothing.
 fn live(key: SessionKey) -> Option<LiveSession> {
     let session = index::first(&SESSIONS, &Key::Uuid(key.session), |row| LiveSession {
         id: row.value(1),
@@ -76,7 +76,7 @@ fn live(key: SessionKey) -> Option<LiveSession> {
     })?;
     let user = Key::Uuid(session.user);
     let epoch: i64 = index::rows(&EPOCHS, &user, |row| row.value::<i64>(3)).iter().sum();
-    let is_good = session.expires_at > state::clock() && key.epoch == epoch;
+    let is_good = session.expires_at > state::clock() && key.epoch == epoch && index::first(&USERS, &user, |_| ()).is_some();
     is_good.then_some(session)
 }
 
