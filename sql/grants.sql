@@ -73,7 +73,6 @@ begin
 end
 $managers$;
 alter view auth_private.users_rendered owner to auth_door;
-alter view auth_private.sessions_rendered owner to auth_door;
 alter view auth_private.user_directory owner to auth_door;
 alter view auth_private.live_sessions owner to auth_door;
 revoke create on schema auth, auth_private from auth_door, auth_role_manager;

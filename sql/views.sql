@@ -9,12 +9,6 @@ select u.id, u.email, u.email_verified, u.name, u.image,
                        and (b.expires_at is null or b.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp());
 comment on view auth_private.users_rendered is 'Users as clients see them.';
 
--- sessions_rendered: sessions as clients see them. For auth_door alone.
-create view auth_private.sessions_rendered as
-select s.id, s.user_id, s.created_at, s.updated_at, s.expires_at, pg_catalog.host(s.ip_address) as ip_address, s.user_agent, s.impersonated_by
-  from auth.sessions s;
-comment on view auth_private.sessions_rendered is 'Sessions as clients see them.';
-
 -- user_directory: what list_users reads, and the truth about who may: it is empty without user:list, whatever calls it.
 -- A view of auth_door and not a policy on auth.users, because under a policy no operator that is not leakproof (and
 -- neither ILIKE nor an order of text is) may use an index: a page out of a million users would read them all.

@@ -369,7 +369,7 @@ fn a_session_ends_in_the_midst_of_a_statement() {
 }
 
 #[test]
-fn a_session_looks_as_the_views_say() {
+fn get_session_says_what_the_statements_say() {
     let db = Database::new();
     let mut dba = db.dba();
     let (mut ann, mut root) = (db.user("Ann"), db.admin("Root"));
@@ -382,9 +382,8 @@ fn a_session_looks_as_the_views_say() {
     ));
     for who in [&mut ann, &mut root] {
         let right = dba.json(&format!(
-            "select jsonb_build_object('session', to_jsonb(s) || '{{\"current\": true}}', 'user', to_jsonb(u))
-               from auth_private.sessions_rendered s join auth_private.users_rendered u on u.id = s.user_id where s.id = '{}'",
-            who.session
+            "select jsonb_build_object('session', auth_private.session_json('{0}', '{0}'), 'user', auth_private.user_json('{1}'))",
+            who.session, who.id
         ));
         assert_eq!(who.json("select auth.get_session()"), right);
     }

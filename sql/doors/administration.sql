@@ -134,8 +134,11 @@ create function auth_private.session_json(of_session uuid, current_session uuid)
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-    return (select pg_catalog.to_jsonb(s) operator(pg_catalog.||) pg_catalog.jsonb_build_object('current', s.id is not distinct from current_session)
-              from auth_private.sessions_rendered s where s.id operator(pg_catalog.=) of_session);
+    return (select pg_catalog.jsonb_build_object(
+                'id', s.id, 'user_id', s.user_id, 'created_at', s.created_at, 'updated_at', s.updated_at, 'expires_at', s.expires_at,
+                'ip_address', pg_catalog.host(s.ip_address), 'user_agent', s.user_agent, 'impersonated_by', s.impersonated_by,
+                'current', s.id is not distinct from current_session)
+              from auth.sessions s where s.id operator(pg_catalog.=) of_session);
 end
 $$;
 comment on function auth_private.session_json is 'Door: a session as clients see it.';

@@ -57,27 +57,12 @@ alter function auth_private.find_user(text) set enable_seqscan = off;
 -- The caller is looked up without a statement.
 drop function auth_private.resolve_identity();
 
--- get_session renders both in one statement.
--- sessions_rendered: sessions as clients see them. For auth_door alone.
-create view auth_private.sessions_rendered as
-select s.id, s.user_id, s.created_at, s.updated_at, s.expires_at, pg_catalog.host(s.ip_address) as ip_address, s.user_agent, s.impersonated_by
-  from auth.sessions s;
-comment on view auth_private.sessions_rendered is 'Sessions as clients see them.';
+-- get_session needs no statement.
 drop function auth.get_session();
 create function auth.get_session() returns jsonb
     language c stable parallel restricted security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'render_session_wrapper';
 comment on function auth.get_session() is '{"session": …, "user": …} of the caller, or null when anonymous or when the session has ended (Better Auth''s getSession).';
-drop function auth_private.session_json(uuid, uuid);
-create function auth_private.session_json(of_session uuid, current_session uuid) returns jsonb
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (select pg_catalog.to_jsonb(s) operator(pg_catalog.||) pg_catalog.jsonb_build_object('current', s.id is not distinct from current_session)
-              from auth_private.sessions_rendered s where s.id operator(pg_catalog.=) of_session);
-end
-$$;
-comment on function auth_private.session_json is 'Door: a session as clients see it.';
 create index bans_expires_at_idx on auth.bans (expires_at) where expires_at is not null;
 
 -- What makes a page of the directory cheap: counts that are kept instead of counted, and an order in which those with a role or a ban
@@ -445,11 +430,9 @@ declare
 begin
     for thing in
         select * from (values
-            ('table', 'auth_private.sessions_rendered', 'auth_door'),
             ('table', 'auth_private.directory_counts', 'auth_owner'),
             ('table', 'auth_private.directory_facets', 'auth_owner'),
             ('function', 'auth.get_session()', 'auth_door'),
-            ('function', 'auth_private.session_json(uuid, uuid)', 'auth_door'),
             ('function', 'auth_private.register_user(text, text, text, jsonb, text)', 'auth_door'),
             ('function', 'auth_private.guard_user(uuid, boolean)', 'auth_door'),
             ('function', 'auth_private.open_session(uuid, bigint, text, uuid, bytea, integer, boolean, inet, text)', 'auth_door'),

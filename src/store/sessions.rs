@@ -190,7 +190,7 @@ struct SessionWithUser {
     user: RenderedUser,
 }
 
-/// As auth_private.sessions_rendered.
+/// As auth_private.session_json.
 #[derive(Serialize)]
 struct RenderedSession {
     id: String,
