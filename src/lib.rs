@@ -32,6 +32,7 @@ pub extern "C-unwind" fn _PG_init() {
     backend::harden();
     backend::memory::define();
     backend::snapshot::define();
+    backend::index::define();
     config::define();
     backend::attempt_counters::define();
     backend::log_redaction::define();

@@ -30,13 +30,16 @@ thread_local! {
 pub fn run<T>(body: impl FnOnce() -> Result<T>) -> T {
     let before = OTHERS.replace(false);
     let outcome = PgTryBuilder::new(AssertUnwindSafe(body))
-        .catch_when(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, |cause| {
+        .catch_others(|cause| {
             // A policy: the session has ended, or the right was withdrawn.
-            if is_ours(&cause, "ExecWithCheckOptions") { Err(Code::PERMISSION_DENIED.into()) } else { cause.rethrow() }
-        })
-        .catch_when(PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION, |cause| {
+            if is_ours(&cause, PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, "ExecWithCheckOptions") {
+                return Err(Code::PERMISSION_DENIED.into());
+            }
             // A user, a session or a role that we speak of has just been deleted.
-            if is_ours(&cause, "ri_ReportViolation") && is_key_of_ours(&cause) { could_not_serialize() } else { cause.rethrow() }
+            if is_ours(&cause, PgSqlErrorCode::ERRCODE_FOREIGN_KEY_VIOLATION, "ri_ReportViolation") && is_key_of_ours(&cause) {
+                could_not_serialize()
+            }
+            cause.rethrow()
         })
         .finally(|| OTHERS.set(before));
     match memory::with_reserve(|| outcome.execute()) {
@@ -53,8 +56,8 @@ pub fn on_behalf_of_others<T>(body: impl FnOnce() -> T) -> T {
     value
 }
 
-fn is_ours(cause: &CaughtError, raised_by: &str) -> bool {
-    !OTHERS.get() && matches!(cause, CaughtError::PostgresError(report) if report.function_name() == Some(raised_by))
+fn is_ours(cause: &CaughtError, code: PgSqlErrorCode, raised_by: &str) -> bool {
+    !OTHERS.get() && matches!(cause, CaughtError::PostgresError(report) if report.sql_error_code() == code && report.function_name() == Some(raised_by))
 }
 
 /// Keys of an application that refer to us are violated for as long as they stand: to try again would be of no use.

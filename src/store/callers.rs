@@ -25,13 +25,13 @@ pub struct LiveSession {
     pub expires_at: i64,
 }
 
-pub const SESSIONS: Index = Index { schema: c"auth", table: c"sessions", name: c"sessions_pkey" };
-const KEYS_BY_TOKEN: Index = Index { schema: c"auth_private", table: c"session_keys", name: c"session_keys_pkey" };
-const KEYS_BY_SESSION: Index = Index { schema: c"auth_private", table: c"session_keys", name: c"session_keys_session_id_key" };
-const EPOCHS: Index = Index { schema: c"auth_private", table: c"session_epochs", name: c"session_epochs_pkey" };
-pub const USERS: Index = Index { schema: c"auth", table: c"users", name: c"users_pkey" };
-pub const ROLES_OF_USERS: Index = Index { schema: c"auth", table: c"user_roles", name: c"user_roles_pkey" };
-const PERMISSIONS: Index = Index { schema: c"auth", table: c"role_permissions", name: c"role_permissions_pkey" };
+pub static SESSIONS: Index = Index::new(c"auth", c"sessions", c"sessions_pkey");
+static KEYS_BY_TOKEN: Index = Index::new(c"auth_private", c"session_keys", c"session_keys_pkey");
+static KEYS_BY_SESSION: Index = Index::new(c"auth_private", c"session_keys", c"session_keys_session_id_key");
+static EPOCHS: Index = Index::new(c"auth_private", c"session_epochs", c"session_epochs_pkey");
+pub static USERS: Index = Index::new(c"auth", c"users", c"users_pkey");
+pub static ROLES_OF_USERS: Index = Index::new(c"auth", c"user_roles", c"user_roles_pkey");
+static PERMISSIONS: Index = Index::new(c"auth", c"role_permissions", c"role_permissions_pkey");
 
 /// What of a key makes its session good.
 struct SessionKey {
@@ -76,7 +76,7 @@ fn live(key: SessionKey) -> Option<LiveSession> {
     })?;
     let user = Key::Uuid(session.user);
     let epoch: i64 = index::rows(&EPOCHS, &user, |row| row.value::<i64>(3)).iter().sum();
-    let is_good = session.expires_at > state::clock() && key.epoch == epoch && index::first(&USERS, &user, |_| ()).is_some();
+    let is_good = session.expires_at > state::clock() && key.epoch == epoch && index::has(&USERS, &user);
     is_good.then_some(session)
 }
 

@@ -49,7 +49,7 @@ pub fn rendered_as_seen(user: Uuid) -> Option<RenderedUser> {
     })
 }
 
-const BANS: Index = Index { schema: c"auth", table: c"bans", name: c"bans_pkey" };
+static BANS: Index = Index::new(c"auth", c"bans", c"bans_pkey");
 
 /// As [`json`], in a function that only reads.
 pub fn json_for_reader(user: Uuid) -> Option<Value> {
