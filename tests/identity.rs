@@ -389,26 +389,3 @@ fn get_session_says_what_the_statements_say() {
     }
     assert_eq!(root.json("select auth.get_session()")["user"]["ban_reason"], "forgotten");
 }
-
-#[test]
-fn where_there_is_no_snapshot_one_is_taken() {
-    let db = Database::new();
-    let mut ann = db.user("Ann");
-    db.dba().run("grant temp on database current to public".replace("current", &db.name).as_str());
-    ann.run("create domain pg_temp.d as int check (auth.uid() is not null)");
-    ann.run("do $$ declare v pg_temp.d; begin commit; v := 5; v := v + 1; end $$");
-    assert!(ann.is_signed_in());
-}
-
-#[test]
-fn no_session_outlives_its_user_also_where_no_foreign_key_is_followed() {
-    let db = Database::new();
-    let mut ann = db.user("Ann");
-    db.dba().run(&format!(
-        "set session_replication_role = replica; delete from auth.users where id = '{}'; reset session_replication_role",
-        ann.id
-    ));
-    assert!(!ann.is_signed_in());
-    let token = ann.token.clone();
-    ann.is_refused(&format!("select auth.use_session('{token}')"), "28000", "INVALID_SESSION");
-}

@@ -384,26 +384,3 @@ fn every_public_function_is_in_sql_and_the_other_way_round() {
     let known: BTreeSet<String> = names("sql", "sql", &declared).union(&released).cloned().collect();
     assert_eq!(names("src", "rs", &exported), known);
 }
-
-/// By number in src/store/{callers,sessions,users}.rs.
-#[test]
-fn columns_that_are_read_without_a_statement_are_where_they_are_looked_for() {
-    let columns: Vec<String> = Database::new().dba().column(
-        "select format('%s %s', c.relname, string_agg(a.attname, ' ' order by a.attnum)) from pg_attribute a join pg_class c on c.oid = a.attrelid
-          where c.oid::regclass::text = any ('{auth.sessions,auth_private.session_keys,auth_private.session_epochs,auth.users,auth.bans,auth.user_roles,auth.role_permissions}')
-            and a.attnum > 0
-          group by c.relname order by c.relname",
-    );
-    assert_eq!(
-        columns,
-        [
-            "bans user_id reason banned_by created_at expires_at",
-            "role_permissions role permission",
-            "session_epochs user_id administrative epoch guard",
-            "session_keys token_hash session_id epoch authenticated_at slides_until parent_session_id",
-            "sessions id user_id created_at updated_at expires_at ip_address user_agent impersonated_by",
-            "user_roles user_id role granted_by granted_at",
-            "users id email email_verified name image attributes created_at updated_at last_sign_in_at",
-        ]
-    );
-}

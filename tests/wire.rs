@@ -44,6 +44,7 @@ mod isolation;
 mod lints;
 mod list_users;
 mod log_redaction;
+mod lookups;
 mod lucia;
 mod mailer;
 mod memory_and_disk;

@@ -9,8 +9,8 @@ insert into auth.user_roles (user_id, role) select md5('user' || n)::uuid, case 
 insert into auth.bans (user_id, reason) select md5('user' || n)::uuid, 'spam' from generate_series(13, $users, 100) n;
 insert into auth.sessions (id, user_id, expires_at)
 select md5('session' || n)::uuid, md5('user' || 1 + n % $users)::uuid, timestamptz '2100-01-01' from generate_series(1, $sessions) n;
-insert into auth_private.session_keys (token_hash, session_id, epoch)
-select sha256(('as_bench_' || n)::bytea), md5('session' || n)::uuid, 0 from generate_series(1, $sessions) n;
+insert into auth_private.session_keys (token_hash, session_id, epoch, session_ctid)
+select sha256(('as_bench_' || n)::bytea), s.id, 0, s.ctid from generate_series(1, $sessions) n join auth.sessions s on s.id = md5('session' || n)::uuid order by n;
 -- What somebody would write by hand.
 create table public.plain (id uuid primary key, user_id uuid not null, expires_at timestamptz not null);
 insert into public.plain select md5('session' || n)::uuid, md5('user' || 1 + n % $users)::uuid, timestamptz '2100-01-01' from generate_series(1, $sessions) n;

@@ -68,6 +68,7 @@ declare
     opened     timestamptz := pg_catalog.clock_timestamp();
     expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds);
     session_id uuid;
+    place      tid;
 begin
     -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other.
     perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
@@ -89,9 +90,9 @@ begin
     update auth.users u set last_sign_in_at = opened where u.id operator(pg_catalog.=) of_user;
     insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent)
     values (of_user, opened, opened, expires, address, agent)
-    returning id into session_id;
-    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until)
-    values (key, session_id, read_epoch, opened, case when fixed then expires end);
+    returning id, ctid into session_id, place;
+    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until, session_ctid)
+    values (key, session_id, read_epoch, opened, case when fixed then expires end, place);
     return session_id;
 end
 $$;
@@ -108,6 +109,7 @@ declare
     opened     timestamptz := pg_catalog.clock_timestamp();
     expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => least(lifetime_seconds, 3600)::double precision);
     session_id uuid;
+    place      tid;
 begin
     if actor is distinct from auth.uid() or actor_session is distinct from auth.session_id()
         or not auth.has_permission('user:impersonate') or not auth_private.dominates_user(of_user)
@@ -117,11 +119,11 @@ begin
     end if;
     insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent, impersonated_by)
     values (of_user, opened, opened, expires, address, null, actor)
-    returning id into session_id;
-    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until, parent_session_id)
+    returning id, ctid into session_id, place;
+    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until, parent_session_id, session_ctid)
     values (key, session_id,
             coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) of_user), 0),
-            opened, expires, actor_session);
+            opened, expires, actor_session, place);
     return session_id;
 end
 $$;
@@ -134,6 +136,7 @@ create function auth_private.slide_session(live_session uuid, lifetime_seconds i
 as $$
 declare
     moment timestamptz := pg_catalog.clock_timestamp();
+    place  tid;
 begin
     -- The clock stands in the condition: a session that expired while we waited for its row is not raised from the dead.
     update auth.sessions s
@@ -142,8 +145,13 @@ begin
       from auth_private.session_keys k
      where k.session_id operator(pg_catalog.=) s.id and s.id operator(pg_catalog.=) live_session
        and s.expires_at operator(pg_catalog.>) moment
-       and s.updated_at operator(pg_catalog.<=) (moment operator(pg_catalog.-) pg_catalog.make_interval(secs => update_age_seconds));
-    return found;
+       and s.updated_at operator(pg_catalog.<=) (moment operator(pg_catalog.-) pg_catalog.make_interval(secs => update_age_seconds))
+    returning s.ctid into place;
+    if not found then
+        return false;
+    end if;
+    update auth_private.session_keys k set session_ctid = place where k.session_id operator(pg_catalog.=) live_session;
+    return true;
 end
 $$;
 comment on function auth_private.slide_session is 'Door: moves the expiry of a live session, at most once per update age and never past its limit.';

@@ -330,6 +330,7 @@ declare
     opened     timestamptz := pg_catalog.clock_timestamp();
     expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds);
     session_id uuid;
+    place      tid;
 begin
     -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other.
     perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
@@ -351,13 +352,72 @@ begin
     update auth.users u set last_sign_in_at = opened where u.id operator(pg_catalog.=) of_user;
     insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent)
     values (of_user, opened, opened, expires, address, agent)
-    returning id into session_id;
-    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until)
-    values (key, session_id, read_epoch, opened, case when fixed then expires end);
+    returning id, ctid into session_id, place;
+    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until, session_ctid)
+    values (key, session_id, read_epoch, opened, case when fixed then expires end, place);
     return session_id;
 end
 $$;
 comment on function auth_private.open_session is 'Door: a new session after a right password, or for an account that a provider vouches for. Null where it or the user has changed meanwhile.';
+
+-- What looks a session up begins where its row lay.
+alter table auth_private.session_keys add column session_ctid tid;
+comment on column auth_private.session_keys.session_ctid is 'Where the session''s row lay when it was written. A hint: what lies there is believed only if it is that session; else the index is asked.';
+drop function auth_private.open_impersonation(uuid, uuid, uuid, bytea, numeric, inet);
+create function auth_private.open_impersonation(
+    of_user uuid, actor uuid, actor_session uuid, key bytea, lifetime_seconds numeric, address inet)
+    returns uuid
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    opened     timestamptz := pg_catalog.clock_timestamp();
+    expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => least(lifetime_seconds, 3600)::double precision);
+    session_id uuid;
+    place      tid;
+begin
+    if actor is distinct from auth.uid() or actor_session is distinct from auth.session_id()
+        or not auth.has_permission('user:impersonate') or not auth_private.dominates_user(of_user)
+        or (auth_private.is_administrative(of_user) and not auth.has_permission('user:impersonate-admins'))
+    then
+        return null;
+    end if;
+    insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent, impersonated_by)
+    values (of_user, opened, opened, expires, address, null, actor)
+    returning id, ctid into session_id, place;
+    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until, parent_session_id, session_ctid)
+    values (key, session_id,
+            coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) of_user), 0),
+            opened, expires, actor_session, place);
+    return session_id;
+end
+$$;
+comment on function auth_private.open_impersonation is 'Door: a session of one user run by another.';
+drop function auth_private.slide_session(uuid, integer, integer);
+create function auth_private.slide_session(live_session uuid, lifetime_seconds integer, update_age_seconds integer)
+    returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moment timestamptz := pg_catalog.clock_timestamp();
+    place  tid;
+begin
+    -- The clock stands in the condition: a session that expired while we waited for its row is not raised from the dead.
+    update auth.sessions s
+       set updated_at = moment,
+           expires_at = greatest(s.expires_at, least(moment operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds), k.slides_until))
+      from auth_private.session_keys k
+     where k.session_id operator(pg_catalog.=) s.id and s.id operator(pg_catalog.=) live_session
+       and s.expires_at operator(pg_catalog.>) moment
+       and s.updated_at operator(pg_catalog.<=) (moment operator(pg_catalog.-) pg_catalog.make_interval(secs => update_age_seconds))
+    returning s.ctid into place;
+    if not found then
+        return false;
+    end if;
+    update auth_private.session_keys k set session_ctid = place where k.session_id operator(pg_catalog.=) live_session;
+    return true;
+end
+$$;
+comment on function auth_private.slide_session is 'Door: moves the expiry of a live session, at most once per update age and never past its limit.';
 
 drop function auth_private.purge(integer, integer, integer);
 create function auth_private.purge(max_rows integer, attempts_seconds integer, messages_seconds integer) returns bigint
@@ -436,6 +496,8 @@ begin
             ('function', 'auth_private.register_user(text, text, text, jsonb, text)', 'auth_door'),
             ('function', 'auth_private.guard_user(uuid, boolean)', 'auth_door'),
             ('function', 'auth_private.open_session(uuid, bigint, text, uuid, bytea, integer, boolean, inet, text)', 'auth_door'),
+            ('function', 'auth_private.open_impersonation(uuid, uuid, uuid, bytea, numeric, inet)', 'auth_door'),
+            ('function', 'auth_private.slide_session(uuid, integer, integer)', 'auth_door'),
             ('function', 'auth_private.count_users()', 'auth_door'),
             ('function', 'auth_private.list_role_holders()', 'auth_door'),
             ('function', 'auth_private.list_banned()', 'auth_door'),

@@ -2,6 +2,7 @@
 //! transaction.
 
 pub mod attempt_counters;
+mod cursor;
 pub mod identity;
 pub mod ids;
 pub mod index;

@@ -57,7 +57,8 @@ pub fn on_behalf_of_others<T>(body: impl FnOnce() -> T) -> T {
 }
 
 fn is_ours(cause: &CaughtError, code: PgSqlErrorCode, raised_by: &str) -> bool {
-    !OTHERS.get() && matches!(cause, CaughtError::PostgresError(report) if report.sql_error_code() == code && report.function_name() == Some(raised_by))
+    !OTHERS.get()
+        && matches!(cause, CaughtError::PostgresError(report) if report.sql_error_code() == code && report.function_name() == Some(raised_by))
 }
 
 /// Keys of an application that refer to us are violated for as long as they stand: to try again would be of no use.

@@ -1,7 +1,7 @@
 //! Who is calling and what they hold.
 
 use super::{call, first};
-use crate::backend::index::{self, Found, Index, Key};
+use crate::backend::index::{self, Found, Index, Key, Place};
 use crate::backend::spi::{self, Mode};
 use crate::backend::state;
 use crate::domain::permission::{self, Holdings};
@@ -40,6 +40,8 @@ struct SessionKey {
     authenticated_at: i64,
     limited: bool,
     parent: Option<Uuid>,
+    /// Where the session's row was when it was written.
+    place: Option<Place>,
 }
 
 fn session_key(row: &Found) -> SessionKey {
@@ -49,6 +51,7 @@ fn session_key(row: &Found) -> SessionKey {
         authenticated_at: row.value::<TimestampWithTimeZone>(4).into_inner(),
         limited: row.get::<TimestampWithTimeZone>(5).is_some(),
         parent: row.get(6),
+        place: row.get_if_there(7),
     }
 }
 
@@ -65,7 +68,7 @@ pub fn session_by_token(mode: Mode, token_hash: [u8; 32]) -> Option<LiveSession>
 /// The clock, the key's epoch and the user's decide together; and the user must be there: where triggers are switched off, foreign keys
 /// promise nothing.
 fn live(key: SessionKey) -> Option<LiveSession> {
-    let session = index::first(&SESSIONS, &Key::Uuid(key.session), |row| LiveSession {
+    let session = index::first_near(&SESSIONS, key.session, key.place, |row| LiveSession {
         id: row.value(1),
         user: row.value(2),
         expires_at: row.value::<TimestampWithTimeZone>(5).into_inner(),

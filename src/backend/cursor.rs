@@ -1,0 +1,260 @@
+//! A scan of one of our indexes, and the rows it comes to.
+
+use super::index::{Index, Key, Place, type_of};
+use super::raise::{changed_table, undefined_table};
+use pgrx::datum::IntoDatum;
+use pgrx::pg_sys;
+use pgrx::pg_sys::ffi::pg_guard_ffi_boundary;
+use std::ptr::null_mut;
+
+/// What is wanted of a row.
+#[derive(Clone, Copy)]
+pub enum Wanted {
+    /// Its columns, and those of the next one.
+    Rows,
+    /// Its columns; it may lie there.
+    Near(Option<Place>),
+    /// Whether there is one.
+    Answer,
+}
+
+/// A scan of an index. Where an error comes in between, the server closes it.
+pub struct Cursor {
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    scan: pg_sys::IndexScanDesc,
+    pub slot: *mut pg_sys::TupleTableSlot,
+    /// The slot holds a row.
+    pub is_row: bool,
+}
+
+impl Cursor {
+    /// At the first row.
+    pub fn open(index: &Index, key: &Key, wanted: Wanted) -> Self {
+        let (table, by) = open(index);
+        let (key_type, procedure, collation, datum) = match key {
+            Key::Uuid(id) => (pg_sys::UUIDOID, pg_sys::F_UUID_EQ, pg_sys::InvalidOid, Some(id.as_bytes().as_ptr().into())),
+            Key::Octets(octets) => (pg_sys::BYTEAOID, pg_sys::F_BYTEAEQ, pg_sys::InvalidOid, octets.into_datum()),
+            Key::Text(text) => (pg_sys::TEXTOID, pg_sys::F_TEXTEQ, pg_sys::C_COLLATION_OID.into(), text.into_datum()),
+        };
+        let datum = datum.expect("a key");
+        let is_asked = matches!(wanted, Wanted::Answer);
+        // SAFETY: both are open.
+        let (scan, slot, is_row) = unsafe {
+            let is_ours = !(*by).rd_index.is_null()
+                && (*(*by).rd_index).indrelid == (*table).rd_id
+                && (*(*by).rd_rel).relam == pg_sys::BTREE_AM_OID.into()
+                && type_of((*by).rd_att, 1) == Some(key_type);
+            if !is_ours {
+                changed_table();
+            }
+            pg_guard_ffi_boundary(|| {
+                let slot = unguarded::table_slot_create(table, null_mut());
+                let snapshot = unguarded::GetActiveSnapshot();
+                if let Wanted::Near(Some(place)) = wanted
+                    && lies_at(place, table, snapshot, slot)
+                    && is_same_id(slot, datum)
+                {
+                    return (null_mut(), slot, true);
+                }
+                let mut condition = pg_sys::ScanKeyData::default();
+                unguarded::ScanKeyEntryInitialize(
+                    &mut condition,
+                    0,
+                    1,
+                    pg_sys::BTEqualStrategyNumber as _,
+                    pg_sys::InvalidOid,
+                    collation,
+                    procedure.into(),
+                    datum,
+                );
+                #[cfg(not(feature = "pg18"))]
+                let scan = unguarded::index_beginscan(table, by, snapshot, 1, 0);
+                #[cfg(feature = "pg18")]
+                let scan = unguarded::index_beginscan(table, by, snapshot, null_mut(), 1, 0);
+                // Keeps the index's page pinned: between our look at it and at the map VACUUM could otherwise give the row's place away.
+                (*scan).xs_want_itup = is_asked;
+                unguarded::index_rescan(scan, &mut condition, 1, null_mut(), 0);
+                let is_row = if is_asked { is_there(scan, slot) } else { fetch(scan, slot) };
+                (scan, slot, is_row)
+            })
+        };
+        Cursor { table, index: by, scan, slot, is_row }
+    }
+
+    pub fn next(&mut self) {
+        // SAFETY: the scan is open.
+        self.is_row = unsafe { pg_guard_ffi_boundary(|| fetch(self.scan, self.slot)) };
+    }
+
+    /// The locks stay to the end of the transaction, as those of statements do.
+    pub fn close(&self) {
+        // SAFETY: all are open, and nobody uses them after.
+        unsafe {
+            pg_guard_ffi_boundary(|| {
+                if !self.scan.is_null() {
+                    unguarded::index_endscan(self.scan);
+                }
+                unguarded::ExecDropSingleTupleTableSlot(self.slot);
+                unguarded::relation_close(self.index, NO_LOCK);
+                unguarded::relation_close(self.table, NO_LOCK);
+            });
+        }
+    }
+}
+
+const LOCK: pg_sys::LOCKMODE = pg_sys::AccessShareLock as pg_sys::LOCKMODE;
+const NO_LOCK: pg_sys::LOCKMODE = pg_sys::NoLock as pg_sys::LOCKMODE;
+
+/// Opens the table and the index that have their names when they are locked.
+fn open(index: &Index) -> (pg_sys::Relation, pg_sys::Relation) {
+    let mut oids = index.oids();
+    loop {
+        // SAFETY: a relation that is no more is null.
+        let opened = unsafe { pg_guard_ffi_boundary(|| [oids.0, oids.1].map(|oid| unguarded::try_relation_open(oid.into(), LOCK))) };
+        let now = index.oids();
+        if now == oids && !opened.contains(&null_mut()) {
+            return opened.into();
+        }
+        for relation in opened.into_iter().filter(|relation| !relation.is_null()) {
+            // SAFETY: it is open.
+            unsafe { pg_sys::relation_close(relation, NO_LOCK) };
+        }
+        if now == oids {
+            undefined_table(index.table);
+        }
+        oids = now;
+    }
+}
+
+/// The next row, with all of its columns taken apart.
+///
+/// # Safety
+/// Under a guard of pgrx's, with an open scan and a slot for its table's rows.
+unsafe fn fetch(scan: pg_sys::IndexScanDesc, slot: *mut pg_sys::TupleTableSlot) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let is_row = unguarded::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
+        if is_row {
+            unguarded::slot_getsomeattrs_int(slot, (*(*slot).tts_tupleDescriptor).natts.into());
+        }
+        is_row
+    }
+}
+
+/// The row at a place, with all of its columns taken apart; false when the snapshot sees none there.
+///
+/// # Safety
+/// As [`fetch`].
+unsafe fn lies_at(mut place: Place, table: pg_sys::Relation, snapshot: pg_sys::Snapshot, slot: *mut pg_sys::TupleTableSlot) -> bool {
+    // SAFETY: the caller's promise; a place that the table does not reach to would be an error.
+    unsafe {
+        if block(&place) >= unguarded::RelationGetNumberOfBlocksInFork(table, pg_sys::ForkNumber::MAIN_FORKNUM) {
+            return false;
+        }
+        let methods = &*(*table).rd_tableam;
+        let (Some(begin), Some(fetch), Some(end)) = (methods.index_fetch_begin, methods.index_fetch_tuple, methods.index_fetch_end) else {
+            return false;
+        };
+        let (reader, mut again, mut dead) = (begin(table), false, false);
+        let is_row = fetch(reader, &raw mut place, snapshot, slot, &raw mut again, &raw mut dead);
+        end(reader);
+        if is_row {
+            unguarded::slot_getsomeattrs_int(slot, (*(*slot).tts_tupleDescriptor).natts.into());
+        }
+        is_row
+    }
+}
+
+/// Whether a row's first column is this id.
+///
+/// # Safety
+/// The slot holds a row with its columns taken apart, and the datum is a uuid.
+unsafe fn is_same_id(slot: *const pg_sys::TupleTableSlot, id: pg_sys::Datum) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        type_of((*slot).tts_tupleDescriptor, 1) == Some(pg_sys::UUIDOID)
+            && !*(*slot).tts_isnull
+            && *(*(*slot).tts_values).cast_mut_ptr::<[u8; 16]>() == *id.cast_mut_ptr::<[u8; 16]>()
+    }
+}
+
+fn block(place: &Place) -> pg_sys::BlockNumber {
+    u32::from(place.ip_blkid.bi_hi) << 16 | u32::from(place.ip_blkid.bi_lo)
+}
+
+/// Whether there is a row: what an index-only scan does.
+///
+/// # Safety
+/// As [`fetch`], and the scan wants the index's rows.
+unsafe fn is_there(scan: pg_sys::IndexScanDesc, slot: *mut pg_sys::TupleTableSlot) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let (table, mut map) = ((*scan).heapRelation, pg_sys::InvalidBuffer as pg_sys::Buffer);
+        let mut is_there = false;
+        while !is_there {
+            let place = unguarded::index_getnext_tid(scan, pg_sys::ScanDirection::ForwardScanDirection);
+            if place.is_null() {
+                break;
+            }
+            let block = block(&*place);
+            is_there = if u32::from(unguarded::visibilitymap_get_status(table, block, &mut map)) & pg_sys::VISIBILITYMAP_ALL_VISIBLE != 0 {
+                unguarded::PredicateLockPage(table, block, (*scan).xs_snapshot);
+                true
+            } else {
+                unguarded::index_fetch_heap(scan, slot)
+            };
+        }
+        if map != pg_sys::InvalidBuffer as pg_sys::Buffer {
+            unguarded::ReleaseBuffer(map);
+        }
+        is_there
+    }
+}
+
+/// The server's functions without the guard that pgrx puts around each: a guard takes longer than some of these do. They are called under
+/// one together, in frames that hold nothing to drop.
+pub mod unguarded {
+    use pgrx::pg_sys::*;
+    use std::ffi::c_int;
+
+    unsafe extern "C-unwind" {
+        pub fn try_relation_open(relation: Oid, lock: LOCKMODE) -> Relation;
+        pub fn relation_close(relation: Relation, lock: LOCKMODE);
+        pub fn ScanKeyEntryInitialize(
+            entry: ScanKey,
+            flags: c_int,
+            column: AttrNumber,
+            strategy: StrategyNumber,
+            subtype: Oid,
+            collation: Oid,
+            procedure: RegProcedure,
+            argument: Datum,
+        );
+        pub fn ActiveSnapshotSet() -> bool;
+        pub fn GetActiveSnapshot() -> Snapshot;
+        #[cfg(not(feature = "pg18"))]
+        pub fn index_beginscan(table: Relation, index: Relation, snapshot: Snapshot, keys: c_int, order_bys: c_int) -> IndexScanDesc;
+        #[cfg(feature = "pg18")]
+        pub fn index_beginscan(
+            table: Relation,
+            index: Relation,
+            snapshot: Snapshot,
+            instrument: *mut IndexScanInstrumentation,
+            keys: c_int,
+            order_bys: c_int,
+        ) -> IndexScanDesc;
+        pub fn index_rescan(scan: IndexScanDesc, keys: ScanKey, key_count: c_int, order_bys: ScanKey, order_by_count: c_int);
+        pub fn index_getnext_slot(scan: IndexScanDesc, direction: ScanDirection::Type, slot: *mut TupleTableSlot) -> bool;
+        pub fn index_getnext_tid(scan: IndexScanDesc, direction: ScanDirection::Type) -> ItemPointer;
+        pub fn index_fetch_heap(scan: IndexScanDesc, slot: *mut TupleTableSlot) -> bool;
+        pub fn index_endscan(scan: IndexScanDesc);
+        pub fn table_slot_create(table: Relation, slots: *mut *mut List) -> *mut TupleTableSlot;
+        pub fn slot_getsomeattrs_int(slot: *mut TupleTableSlot, column: c_int);
+        pub fn ExecDropSingleTupleTableSlot(slot: *mut TupleTableSlot);
+        pub fn visibilitymap_get_status(table: Relation, block: BlockNumber, map: *mut Buffer) -> uint8;
+        pub fn PredicateLockPage(table: Relation, block: BlockNumber, snapshot: Snapshot);
+        pub fn RelationGetNumberOfBlocksInFork(table: Relation, fork: ForkNumber::Type) -> BlockNumber;
+        pub fn ReleaseBuffer(buffer: Buffer);
+    }
+}

@@ -1,0 +1,177 @@
+//! What is looked up without a statement: it must be what a statement would have found.
+
+use pgrx_tests::{Actor, Database};
+
+/// Whose session a token is, on a connection that has asked nothing yet.
+fn owner(db: &Database, who: &Actor) -> Option<uuid::Uuid> {
+    let row = db.app().client.query_one("select auth.use_session($1)", &[&who.token]);
+    row.ok().map(|row| row.get(0))
+}
+
+#[test]
+fn where_a_sessions_row_is_said_to_lie_is_believed_only_if_it_lies_there() {
+    let db = Database::new();
+    let (ann, bob) = (db.user("Ann"), db.user("Bob"));
+    let mut dba = db.dba();
+    let of_bob: String = dba.one(&format!("select ctid::text from auth.sessions where id = '{}'", bob.session));
+    let places =
+        ["null", "'(0,0)'", "'(0,200)'", "'(0,65535)'", "'(7,1)'", "'(4294967295,1)'", "'(4294967294,65535)'", &format!("'{of_bob}'")];
+    for place in places {
+        dba.run(&format!("update auth_private.session_keys set session_ctid = {place}"));
+        assert_eq!((owner(&db, &ann), owner(&db, &bob)), (Some(ann.id), Some(bob.id)), "{place}");
+    }
+    // The row moves, and all of them.
+    for moves in
+        ["update auth.sessions set updated_at = updated_at", "vacuum full auth.sessions", "cluster auth.sessions using sessions_pkey"]
+    {
+        dba.run("update auth_private.session_keys k set session_ctid = s.ctid from auth.sessions s where s.id = k.session_id");
+        dba.run(moves);
+        assert_eq!((owner(&db, &ann), owner(&db, &bob)), (Some(ann.id), Some(bob.id)), "{moves}");
+    }
+}
+
+#[test]
+fn a_session_that_is_gone_is_not_found_where_it_lay_either() {
+    let db = Database::new();
+    let (ann, bob) = (db.user("Ann"), db.user("Bob"));
+    let mut dba = db.dba();
+    dba.run(&format!(
+        "set session_replication_role = replica; delete from auth.sessions where id = '{}'; reset session_replication_role",
+        ann.session
+    ));
+    assert_eq!(owner(&db, &ann), None);
+    // Another session gets its place.
+    dba.run("vacuum auth.sessions");
+    let eve = db.user("Eve");
+    let is_there = "select s.ctid = k.session_ctid from auth.sessions s join auth_private.session_keys k on k.session_id = '{ann}' where s.id = '{eve}'";
+    let is_there = is_there.replace("{ann}", &ann.session.to_string()).replace("{eve}", &eve.session.to_string());
+    assert!(dba.one::<bool>(&is_there), "the place was not given away");
+    assert_eq!((owner(&db, &ann), owner(&db, &bob), owner(&db, &eve)), (None, Some(bob.id), Some(eve.id)));
+}
+
+#[test]
+fn whoever_writes_a_session_says_where() {
+    let db = Database::new();
+    let (root, ann) = (db.admin("Root"), db.user("Ann"));
+    let mut root = root;
+    root.run(&format!("select auth.impersonate_user('{}')", ann.id));
+    let mut dba = db.dba();
+    dba.run("update auth.sessions set updated_at = updated_at - interval '2 days', expires_at = expires_at - interval '1 day'");
+    let lost = "select count(*) from auth_private.session_keys k join auth.sessions s on s.id = k.session_id where s.ctid is distinct from k.session_ctid";
+    assert_eq!(dba.one::<i64>(lost), 3);
+    db.app().run(&format!("select auth.refresh_session('{}')", ann.token));
+    db.app().run(&format!("select auth.refresh_session('{}')", root.token));
+    assert_eq!(dba.one::<i64>(lost), 1, "of the impersonation, which is not refreshed");
+    db.user("Bob");
+    root.run(&format!("select auth.impersonate_user('{}')", ann.id));
+    assert_eq!(dba.one::<i64>(lost), 1);
+}
+
+#[test]
+fn a_connection_follows_what_becomes_of_the_tables() {
+    let db = Database::new();
+    let mut ann = db.user("Ann");
+    let mut dba = db.dba();
+    assert!(ann.is_signed_in());
+    for change in [
+        "reindex index auth.sessions_pkey",
+        "reindex index concurrently auth.users_pkey",
+        "reindex table concurrently auth_private.session_keys",
+        "vacuum full auth.users",
+        "analyze auth.sessions",
+        "alter index auth.users_pkey rename to other; alter index auth.other rename to users_pkey",
+        "alter schema auth_private rename to other; alter schema other rename to auth_private",
+    ] {
+        dba.run(change);
+        assert!(ann.is_signed_in(), "{change}");
+        assert_eq!(ann.one::<uuid::Uuid>(&format!("select auth.use_session('{}')", ann.token)), ann.id, "{change}");
+    }
+    // A table of the same name in the place of another is another table, also for who has used the first.
+    dba.run("alter table auth_private.session_epochs rename to other; create table auth_private.session_epochs (like auth_private.other including all)");
+    dba.run("alter index auth_private.session_epochs_pkey rename to another; alter index auth_private.session_epochs_pkey1 rename to session_epochs_pkey");
+    dba.run(&format!("insert into auth_private.session_epochs values ('{}', true, 1)", ann.id));
+    assert!(!ann.is_signed_in());
+    dba.run("drop table auth_private.session_epochs");
+    let refusal = ann.refused("select auth.uid()");
+    assert_eq!(refusal.sqlstate, "42P01", "{refusal:?}");
+}
+
+#[test]
+fn an_index_that_is_not_ours_is_not_read() {
+    let db = Database::new();
+    let mut ann = db.user("Ann");
+    let mut dba = db.dba();
+    dba.run("alter index auth.users_email_order_idx rename to other; alter index auth.users_pkey rename to users_email_order_idx; create index users_pkey on auth.users using hash (id)");
+    assert_eq!(ann.refused("select auth.uid()").sqlstate, "42804");
+    dba.run("drop index auth.users_pkey; create index users_pkey on auth.users (email)");
+    assert_eq!(ann.refused("select auth.uid()").sqlstate, "42804");
+    dba.run("drop index auth.users_pkey; create index users_pkey on auth.sessions (id)");
+    assert_eq!(ann.refused("select auth.uid()").sqlstate, "42804");
+}
+
+#[test]
+fn a_user_is_gone_at_once_whatever_the_visibility_map_says() {
+    let db = Database::new();
+    let (mut ann, mut bob) = (db.user("Ann"), db.user("Bob"));
+    let mut dba = db.dba();
+    dba.run("vacuum (freeze) auth.users");
+    assert!(ann.is_signed_in() && bob.is_signed_in());
+    let mut earlier = db.app();
+    earlier.run(&format!("begin isolation level repeatable read; select auth.use_session('{}')", ann.token));
+    dba.run(&format!(
+        "set session_replication_role = replica; delete from auth.users where id = '{}'; reset session_replication_role",
+        ann.id
+    ));
+    assert!(!ann.is_signed_in() && bob.is_signed_in());
+    // A snapshot from before sees what it saw, as of every other row.
+    assert_eq!(earlier.one::<Option<uuid::Uuid>>("select auth.uid()"), Some(ann.id));
+    earlier.run("commit");
+    dba.run("vacuum auth.users");
+    assert!(!ann.is_signed_in() && bob.is_signed_in());
+}
+
+#[test]
+fn where_there_is_no_snapshot_one_is_taken() {
+    let db = Database::new();
+    let mut ann = db.user("Ann");
+    db.dba().run("grant temp on database current to public".replace("current", &db.name).as_str());
+    ann.run("create domain pg_temp.d as int check (auth.uid() is not null)");
+    ann.run("do $$ declare v pg_temp.d; begin commit; v := 5; v := v + 1; end $$");
+    assert!(ann.is_signed_in());
+}
+
+#[test]
+fn no_session_outlives_its_user_also_where_no_foreign_key_is_followed() {
+    let db = Database::new();
+    let mut ann = db.user("Ann");
+    db.dba().run(&format!(
+        "set session_replication_role = replica; delete from auth.users where id = '{}'; reset session_replication_role",
+        ann.id
+    ));
+    assert!(!ann.is_signed_in());
+    let token = ann.token.clone();
+    ann.is_refused(&format!("select auth.use_session('{token}')"), "28000", "INVALID_SESSION");
+}
+
+/// By number in src/store/{callers,sessions,users}.rs.
+#[test]
+fn columns_that_are_read_without_a_statement_are_where_they_are_looked_for() {
+    let columns: Vec<String> = Database::new().dba().column(
+        "select format('%s %s', c.relname, string_agg(a.attname, ' ' order by a.attnum)) from pg_attribute a join pg_class c on c.oid = a.attrelid
+          where c.oid::regclass::text = any ('{auth.sessions,auth_private.session_keys,auth_private.session_epochs,auth.users,auth.bans,auth.user_roles,auth.role_permissions}')
+            and a.attnum > 0
+          group by c.relname order by c.relname",
+    );
+    assert_eq!(
+        columns,
+        [
+            "bans user_id reason banned_by created_at expires_at",
+            "role_permissions role permission",
+            "session_epochs user_id administrative epoch guard",
+            "session_keys token_hash session_id epoch authenticated_at slides_until parent_session_id session_ctid",
+            "sessions id user_id created_at updated_at expires_at ip_address user_agent impersonated_by",
+            "user_roles user_id role granted_by granted_at",
+            "users id email email_verified name image attributes created_at updated_at last_sign_in_at",
+        ]
+    );
+}
