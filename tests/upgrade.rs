@@ -23,12 +23,16 @@ fn installed(release: &str) -> Database {
     db
 }
 
-/// Every row of every table of ours, as text.
+/// Every row of every table of ours, as text; columns that an upgrade has added are null.
 fn rows(dba: &mut Actor) -> BTreeMap<String, String> {
     let tables: Vec<String> = dba.column(
         "select c.oid::regclass::text from pg_class c where c.relkind = 'r' and c.relnamespace in ('auth'::regnamespace, 'auth_private'::regnamespace)",
     );
-    let rows = |table: &String| format!("select coalesce(string_agg(r::text, E'\\n' order by r::text), '') from {table} r");
+    let rows = |table: &String| {
+        format!(
+            "select coalesce(string_agg(t, E'\\n' order by t), '') from {table} r, lateral (select jsonb_strip_nulls(to_jsonb(r))::text) as j (t)"
+        )
+    };
     tables.iter().map(|table| (table.clone(), dba.one(&rows(table)))).collect()
 }
 
