@@ -27,15 +27,17 @@ create policy sessions_door on auth.sessions to auth_door using (true) with chec
 -- session_keys: the SHA-256 of each token, and what makes its session good.
 create table auth_private.session_keys (
     -- A stolen backup or replica holds no token, only this: 256 random bits cannot be found from their hash.
-    token_hash        bytea not null constraint session_keys_pkey primary key,
-    session_id        uuid not null constraint session_keys_session_id_key unique
+    token_hash        bytea not null,
+    session_id        uuid not null constraint session_keys_session_id_key primary key
                       constraint session_keys_session_id_fkey references auth.sessions on delete cascade,
     epoch             bigint not null,
     authenticated_at  timestamptz not null default pg_catalog.clock_timestamp(),
     slides_until      timestamptz,
     parent_session_id uuid constraint session_keys_parent_session_id_fkey references auth.sessions on delete cascade,
     session_ctid      tid,
-    constraint session_keys_token_hash_check check (pg_catalog.octet_length(token_hash) = 32)
+    constraint session_keys_token_hash_check check (pg_catalog.octet_length(token_hash) = 32),
+    -- Unique; a hash index finds a hash sooner than a B-tree, and is a third of its size.
+    constraint session_keys_token_hash_excl exclude using hash (token_hash with =)
 );
 comment on column auth_private.session_keys.epoch is 'The user''s epoch read before the password was checked; the session is good only while they are equal.';
 comment on column auth_private.session_keys.slides_until is 'refresh_session never moves the expiry past this moment; null where there is no limit.';

@@ -360,8 +360,13 @@ end
 $$;
 comment on function auth_private.open_session is 'Door: a new session after a right password, or for an account that a provider vouches for. Null where it or the user has changed meanwhile.';
 
--- What looks a session up begins where its row lay.
-alter table auth_private.session_keys add column session_ctid tid;
+-- A token is found by a hash index, and its session where its row lay.
+alter table auth_private.session_keys
+    drop constraint session_keys_pkey,
+    drop constraint session_keys_session_id_key,
+    add constraint session_keys_session_id_key primary key (session_id),
+    add constraint session_keys_token_hash_excl exclude using hash (token_hash with =),
+    add column session_ctid tid;
 comment on column auth_private.session_keys.session_ctid is 'Where the session''s row lay when it was written. A hint: what lies there is believed only if it is that session; else the index is asked.';
 drop function auth_private.open_impersonation(uuid, uuid, uuid, bytea, numeric, inet);
 create function auth_private.open_impersonation(

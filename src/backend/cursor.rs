@@ -38,16 +38,11 @@ impl Cursor {
             Key::Text(text) => (pg_sys::TEXTOID, pg_sys::F_TEXTEQ, pg_sys::C_COLLATION_OID.into(), text.into_datum()),
         };
         let datum = datum.expect("a key");
-        let is_asked = matches!(wanted, Wanted::Answer);
         // SAFETY: both are open.
         let (scan, slot, is_row) = unsafe {
-            let is_ours = !(*by).rd_index.is_null()
-                && (*(*by).rd_index).indrelid == (*table).rd_id
-                && (*(*by).rd_rel).relam == pg_sys::BTREE_AM_OID.into()
-                && type_of((*by).rd_att, 1) == Some(key_type);
-            if !is_ours {
-                changed_table();
-            }
+            let strategy = equality(table, by, key_type).unwrap_or_else(|| changed_table());
+            // Of the two only a B-tree can do what index-only scans ask of it.
+            let is_asked = matches!(wanted, Wanted::Answer) && (*(*by).rd_rel).relam == pg_sys::BTREE_AM_OID;
             pg_guard_ffi_boundary(|| {
                 let slot = unguarded::table_slot_create(table, null_mut());
                 let snapshot = unguarded::GetActiveSnapshot();
@@ -58,16 +53,7 @@ impl Cursor {
                     return (null_mut(), slot, true);
                 }
                 let mut condition = pg_sys::ScanKeyData::default();
-                unguarded::ScanKeyEntryInitialize(
-                    &mut condition,
-                    0,
-                    1,
-                    pg_sys::BTEqualStrategyNumber as _,
-                    pg_sys::InvalidOid,
-                    collation,
-                    procedure.into(),
-                    datum,
-                );
+                unguarded::ScanKeyEntryInitialize(&mut condition, 0, 1, strategy, pg_sys::InvalidOid, collation, procedure.into(), datum);
                 #[cfg(not(feature = "pg18"))]
                 let scan = unguarded::index_beginscan(table, by, snapshot, 1, 0);
                 #[cfg(feature = "pg18")]
@@ -124,6 +110,24 @@ fn open(index: &Index) -> (pg_sys::Relation, pg_sys::Relation) {
             undefined_table(index.table);
         }
         oids = now;
+    }
+}
+
+/// What "equals" is called by an index; none when it is not of this table, of this kind and, first, on a column of this type.
+///
+/// # Safety
+/// Both are open.
+unsafe fn equality(table: pg_sys::Relation, index: pg_sys::Relation, key_type: pg_sys::Oid) -> Option<pg_sys::StrategyNumber> {
+    // SAFETY: the caller's promise; an index has a column at least, and 0 stands for an expression.
+    unsafe {
+        let described = (*index).rd_index.as_ref().filter(|described| described.indrelid == (*table).rd_id)?;
+        let column = usize::try_from(*described.indkey.values.as_ptr()).ok()?;
+        type_of((*table).rd_att, column).filter(|found| *found == key_type)?;
+        match (*(*index).rd_rel).relam {
+            pg_sys::BTREE_AM_OID => Some(pg_sys::BTEqualStrategyNumber as _),
+            pg_sys::HASH_AM_OID => Some(pg_sys::HTEqualStrategyNumber as _),
+            _ => None,
+        }
     }
 }
 

@@ -10,11 +10,13 @@ use pgrx::{Uuid, pg_sys};
 use std::ffi::{CStr, c_int};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A B-tree of ours, and the columns of its table by their numbers: a test compares them with the catalogue's.
+/// A B-tree or hash index of ours, and the columns of its table by their numbers: a test compares them with the catalogue's.
 pub struct Index {
     schema: &'static CStr,
     pub(super) table: &'static CStr,
     name: &'static CStr,
+    /// What an earlier release has in its place, until ALTER EXTENSION has run.
+    earlier: Option<&'static CStr>,
     /// The oids of table and index in one, and what [`CHANGES`] was when they were looked up.
     known: (AtomicU64, AtomicU64),
 }
@@ -43,7 +45,11 @@ unsafe extern "C-unwind" fn schema_changes(_argument: pg_sys::Datum, _cache: c_i
 
 impl Index {
     pub const fn new(schema: &'static CStr, table: &'static CStr, name: &'static CStr) -> Self {
-        Index { schema, table, name, known: (AtomicU64::new(0), AtomicU64::new(0)) }
+        Index { schema, table, name, earlier: None, known: (AtomicU64::new(0), AtomicU64::new(0)) }
+    }
+
+    pub const fn instead_of(self, earlier: &'static CStr) -> Self {
+        Index { earlier: Some(earlier), ..self }
     }
 
     /// The oids of table and index.
@@ -51,14 +57,12 @@ impl Index {
         let changes = CHANGES.load(Relaxed);
         if self.known.1.load(Relaxed) != changes {
             // SAFETY: C strings.
-            let [table, index] = unsafe {
-                let schema = pg_sys::get_namespace_oid(self.schema.as_ptr(), false);
-                [self.table, self.name].map(|name| match pg_sys::get_relname_relid(name.as_ptr(), schema) {
-                    pg_sys::InvalidOid => undefined_table(name),
-                    relation => u64::from(relation.to_u32()),
-                })
-            };
-            self.known.0.store(table << 32 | index, Relaxed);
+            let schema = unsafe { pg_sys::get_namespace_oid(self.schema.as_ptr(), false) };
+            // SAFETY: as above.
+            let find = |name: &CStr| Some(unsafe { pg_sys::get_relname_relid(name.as_ptr(), schema) }.to_u32()).filter(|oid| *oid != 0);
+            let table = find(self.table).unwrap_or_else(|| undefined_table(self.table));
+            let index = find(self.name).or_else(|| find(self.earlier?)).unwrap_or_else(|| undefined_table(self.name));
+            self.known.0.store(u64::from(table) << 32 | u64::from(index), Relaxed);
             self.known.1.store(changes, Relaxed);
         }
         let known = self.known.0.load(Relaxed);
