@@ -161,6 +161,52 @@ fn a_new_hash_does_not_undo_another_password() {
 }
 
 #[test]
+fn whoever_takes_an_address_at_the_same_moment_sends_the_import_back_whole() {
+    let db = Database::new();
+    for isolation in ["read committed", "repeatable read"] {
+        db.dba().run("delete from auth.users");
+        let (mut first, mut second) = (db.service(), db.service());
+        first.run("begin; select auth.create_user('ann@example.org', null, 'Ann')");
+        second.run(&format!("begin isolation level {isolation}; select count(*) from auth.users"));
+        let refusal = std::thread::scope(|scope| {
+            let importing = scope.spawn(|| {
+                let outcome =
+                    second.refused(r#"select * from auth.import_users('[{"email": "bob@example.org"}, {"email": "ann@example.org"}]')"#);
+                second.run("rollback");
+                outcome
+            });
+            db.until_it_waits("import_users");
+            first.run("commit");
+            importing.join().expect("a refusal")
+        });
+        assert_eq!(refusal.sqlstate, "40001", "{isolation}");
+        assert_eq!(db.dba().column::<String>("select name from auth.users"), ["Ann"], "{isolation}");
+        // Again, as one does after 40001.
+        assert_eq!(statuses(&mut second, &json!([{"email": "bob@example.org"}, {"email": "ann@example.org"}])), ["created", "exists"]);
+    }
+}
+
+#[test]
+fn a_unique_key_of_the_applications_own_is_reported_as_it_stands() {
+    let db = Database::new();
+    db.dba().run(
+        "create table public.profiles (nickname text constraint users_email_key unique);
+         insert into public.profiles values ('bob');
+         create function public.greet() returns trigger language plpgsql as 'begin insert into public.profiles values (new.name); return null; end';
+         create trigger greet after insert on auth.users for each row execute function public.greet();
+         grant insert on public.profiles to auth_door, auth_owner",
+    );
+    let mut service = db.service();
+    let refusal = service.refused(
+        r#"select * from auth.import_users('[{"email": "ann@example.org", "name": "ann"}, {"email": "bob@example.org", "name": "bob"}]')"#,
+    );
+    assert_eq!(refusal.sqlstate, "23505", "{refusal:?}");
+    assert_eq!(db.dba().one::<i64>("select count(*) from auth.users"), 0);
+    assert_eq!(statuses(&mut service, &json!([{"email": "ann@example.org", "name": "ann"}])), ["created"]);
+    assert_eq!(db.dba().column::<String>("select nickname from public.profiles order by 1"), ["ann", "bob"]);
+}
+
+#[test]
 fn many_are_imported_in_bounded_memory_and_all_or_none() {
     let db = Database::new();
     let mut service = db.service();

@@ -45,7 +45,7 @@ impl Stage {
         let users = number("PG_AUTH_BENCH_USERS", 1_000_000);
         let sessions = number("PG_AUTH_BENCH_SESSIONS", users).max(users);
         let stage = Stage {
-            cluster: Cluster::start("bench", &[&SETTINGS[..], &[("shared_buffers", &format!("'{}MB'", memory() / 4))]].concat()),
+            cluster: Cluster::start("bench", &[&SETTINGS[..], &[("shared_buffers", &format!("'{}MB'", memory() * 3 / 8))]].concat()),
             users,
             sessions,
         };

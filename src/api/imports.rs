@@ -134,7 +134,7 @@ fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome]) -> Vec<(usiz
         }
     }
     // Somebody signs up at this moment with what was nobody's a moment ago: the caller tries again.
-    if !now.is_empty() && !imports::create(&now.iter().map(|(id, user)| (*id, user)).collect::<Vec<_>>()) {
+    if !now.is_empty() && !imports::create(&now.iter().map(|(id, user)| (*id, user)).collect::<Vec<_>>(), new_id) {
         could_not_serialize();
     }
     later

@@ -56,6 +56,26 @@ pub fn on_behalf_of_others<T>(body: impl FnOnce() -> T) -> T {
     value
 }
 
+/// Runs something that fails where a unique key is somebody's: then what it has done is undone, and the answer is none.
+pub fn unless_taken<T>(body: impl FnOnce() -> T) -> Option<T> {
+    // SAFETY: a subtransaction around the body, as PL/pgSQL's EXCEPTION has it. What else fails leaves with the error, and the server ends the
+    // subtransaction with the transaction.
+    unsafe {
+        let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::CurrentMemoryContext = context;
+        let outcome =
+            PgTryBuilder::new(AssertUnwindSafe(|| Some(body()))).catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| None).execute();
+        if outcome.is_some() {
+            pg_sys::ReleaseCurrentSubTransaction();
+        } else {
+            pg_sys::RollbackAndReleaseCurrentSubTransaction();
+        }
+        (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) = (context, owner);
+        outcome
+    }
+}
+
 fn is_ours(cause: &CaughtError, code: PgSqlErrorCode, raised_by: &str) -> bool {
     !OTHERS.get()
         && matches!(cause, CaughtError::PostgresError(report) if report.sql_error_code() == code && report.function_name() == Some(raised_by))
