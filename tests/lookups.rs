@@ -1,6 +1,6 @@
 //! What is looked up without a statement: it must be what a statement would have found.
 
-use pgrx_tests::{Actor, Database};
+use pgrx_tests::{Actor, Database, PASSWORD};
 
 /// Whose session a token is, on a connection that has asked nothing yet.
 fn owner(db: &Database, who: &Actor) -> Option<uuid::Uuid> {
@@ -27,6 +27,37 @@ fn where_a_sessions_row_is_said_to_lie_is_believed_only_if_it_lies_there() {
         dba.run("update auth_private.session_keys k set session_ctid = s.ctid from auth.sessions s where s.id = k.session_id");
         dba.run(moves);
         assert_eq!((owner(&db, &ann), owner(&db, &bob)), (Some(ann.id), Some(bob.id)), "{moves}");
+    }
+}
+
+/// A hash index has 32 bits of a hash; these four are two pairs that it cannot tell apart.
+#[test]
+fn a_token_that_the_index_takes_for_anothers_opens_nothing() {
+    let db = Database::new();
+    let (ann, bob) = (db.user("Ann"), db.user("Bob"));
+    let mut dba = db.dba();
+    for [one, other] in [["as_real20184", "as_real107666"], ["as_real44014", "as_real112529"]] {
+        let alike = format!("select hash_record(row(sha256('{one}'))) = hash_record(row(sha256('{other}')))");
+        assert!(dba.one::<bool>(&alike), "{one} and {other} are told apart by the index: the test shows nothing");
+        for (of_ann, of_bob) in [(one, other), (other, one)] {
+            let mut give = |who: &Actor, token: &str| {
+                dba.run(&format!(
+                    "update auth_private.session_keys set token_hash = sha256('{token}') where session_id = '{}'",
+                    who.session
+                ));
+            };
+            give(&ann, of_ann);
+            give(&bob, "as_somebody_elses");
+            db.app().is_refused(&format!("select auth.use_session('{of_bob}')"), "28000", "INVALID_SESSION");
+            db.app().is_refused(&format!("select auth.refresh_session('{of_bob}')"), "28000", "INVALID_SESSION");
+            give(&bob, of_bob);
+            for (token, who) in [(of_ann, &ann), (of_bob, &bob)] {
+                let mut app = db.app();
+                assert_eq!(app.one::<uuid::Uuid>(&format!("select auth.use_session('{token}', false)")), who.id);
+                assert_eq!(app.one::<uuid::Uuid>("select auth.uid()"), who.id);
+                assert_eq!(app.json(&format!("select auth.refresh_session('{token}')"))["user"]["id"], who.id.to_string());
+            }
+        }
     }
 }
 
@@ -68,6 +99,20 @@ fn whoever_writes_a_session_says_where() {
 }
 
 #[test]
+fn a_refresh_does_not_wait_for_whoever_has_just_proved_the_password() {
+    let db = Database::new();
+    let mut ann = db.user("Ann");
+    db.dba().run("update auth.sessions set updated_at = updated_at - interval '2 days', expires_at = expires_at - interval '1 day'");
+    ann.run(&format!("begin; select auth.verify_password('{PASSWORD}')"));
+    let mut app = db.app();
+    app.run("set lock_timeout = '5s'");
+    app.json(&format!("select auth.refresh_session('{}')", ann.token));
+    // They would wait for each other: the one has the key, the other had the session.
+    ann.run("select auth.sign_out(); commit");
+    assert!(!ann.is_signed_in());
+}
+
+#[test]
 fn a_connection_follows_what_becomes_of_the_tables() {
     let db = Database::new();
     let mut ann = db.user("Ann");
@@ -77,6 +122,7 @@ fn a_connection_follows_what_becomes_of_the_tables() {
         "reindex index auth.sessions_pkey",
         "reindex index concurrently auth.users_pkey",
         "reindex table concurrently auth_private.session_keys",
+        "reindex index concurrently auth_private.session_keys_token_hash_idx",
         "vacuum full auth.users",
         "analyze auth.sessions",
         "alter index auth.users_pkey rename to other; alter index auth.other rename to users_pkey",

@@ -59,10 +59,7 @@ fn every_tampering_is_found() {
         ),
         ("create rule r as on update to auth.bans do instead nothing", "rule r of auth.bans"),
         ("alter table auth.users drop constraint users_name_check", "constraint users_name_check of auth.users"),
-        (
-            "alter table auth_private.session_keys drop constraint session_keys_token_hash_excl",
-            "constraint session_keys_token_hash_excl of auth_private.session_keys",
-        ),
+        ("drop index auth_private.session_keys_token_hash_idx", "index auth_private.session_keys_token_hash_idx"),
         ("drop index auth.users_email_key", "unique index auth.users_email_key"),
         ("alter table auth.sessions disable trigger all", "internal trigger of auth.sessions"),
         ("alter table auth.users add column is_admin boolean", "column auth.users.is_admin"),

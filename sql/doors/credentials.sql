@@ -150,7 +150,12 @@ begin
     if not found then
         return false;
     end if;
-    update auth_private.session_keys k set session_ctid = place where k.session_id operator(pg_catalog.=) live_session;
+    -- A hint is not worth waiting for: verify_password and revoke_other_sessions hold the key first and the session after.
+    update auth_private.session_keys k
+       set session_ctid = place
+     where k.session_id operator(pg_catalog.=) any (array(
+               select l.session_id from auth_private.session_keys l
+                where l.session_id operator(pg_catalog.=) live_session for no key update skip locked));
     return true;
 end
 $$;

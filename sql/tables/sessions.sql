@@ -35,14 +35,14 @@ create table auth_private.session_keys (
     slides_until      timestamptz,
     parent_session_id uuid constraint session_keys_parent_session_id_fkey references auth.sessions on delete cascade,
     session_ctid      tid,
-    constraint session_keys_token_hash_check check (pg_catalog.octet_length(token_hash) = 32),
-    -- Unique; a hash index finds a hash sooner than a B-tree, and is a third of its size.
-    constraint session_keys_token_hash_excl exclude using hash (token_hash with =)
+    constraint session_keys_token_hash_check check (pg_catalog.octet_length(token_hash) = 32)
 );
 comment on column auth_private.session_keys.epoch is 'The user''s epoch read before the password was checked; the session is good only while they are equal.';
 comment on column auth_private.session_keys.slides_until is 'refresh_session never moves the expiry past this moment; null where there is no limit.';
 comment on column auth_private.session_keys.parent_session_id is 'Of an impersonation: the session of the person who runs it. It ends with that session.';
 comment on column auth_private.session_keys.session_ctid is 'Where the session''s row lay when it was written. A hint: what lies there is believed only if it is that session; else the index is asked.';
+-- Finds a token sooner than a B-tree, and is a third of its size. It has 32 bits of the hash: whoever reads through it compares the rest.
+create index session_keys_token_hash_idx on auth_private.session_keys using hash (token_hash);
 create index session_keys_parent_session_id_idx on auth_private.session_keys (parent_session_id) where parent_session_id is not null;
 
 alter table auth_private.session_keys enable row level security;

@@ -365,8 +365,8 @@ alter table auth_private.session_keys
     drop constraint session_keys_pkey,
     drop constraint session_keys_session_id_key,
     add constraint session_keys_session_id_key primary key (session_id),
-    add constraint session_keys_token_hash_excl exclude using hash (token_hash with =),
     add column session_ctid tid;
+create index session_keys_token_hash_idx on auth_private.session_keys using hash (token_hash);
 comment on column auth_private.session_keys.session_ctid is 'Where the session''s row lay when it was written. A hint: what lies there is believed only if it is that session; else the index is asked.';
 drop function auth_private.open_impersonation(uuid, uuid, uuid, bytea, numeric, inet);
 create function auth_private.open_impersonation(
@@ -418,7 +418,12 @@ begin
     if not found then
         return false;
     end if;
-    update auth_private.session_keys k set session_ctid = place where k.session_id operator(pg_catalog.=) live_session;
+    -- A hint is not worth waiting for: verify_password and revoke_other_sessions hold the key first and the session after.
+    update auth_private.session_keys k
+       set session_ctid = place
+     where k.session_id operator(pg_catalog.=) any (array(
+               select l.session_id from auth_private.session_keys l
+                where l.session_id operator(pg_catalog.=) live_session for no key update skip locked));
     return true;
 end
 $$;

@@ -97,7 +97,12 @@ fn open(index: &Index) -> (pg_sys::Relation, pg_sys::Relation) {
     let mut oids = index.oids();
     loop {
         // SAFETY: a relation that is no more is null.
-        let opened = unsafe { pg_guard_ffi_boundary(|| [oids.0, oids.1].map(|oid| unguarded::try_relation_open(oid.into(), LOCK))) };
+        let opened = unsafe {
+            pg_guard_ffi_boundary(|| {
+                let table = unguarded::try_relation_open(oids.0.into(), LOCK);
+                [table, unguarded::try_relation_open(oids.1.into(), LOCK)]
+            })
+        };
         let now = index.oids();
         if now == oids && !opened.contains(&null_mut()) {
             return opened.into();
@@ -131,18 +136,32 @@ unsafe fn equality(table: pg_sys::Relation, index: pg_sys::Relation, key_type: p
     }
 }
 
-/// The next row, with all of its columns taken apart.
+/// The next row that has the key, with all of its columns taken apart. The key is compared again: a hash index says of every row whose key has
+/// the same 32 bits of hash that it may be the one, and those bits of somebody's token are guessed in a second.
 ///
 /// # Safety
 /// Under a guard of pgrx's, with an open scan and a slot for its table's rows.
 unsafe fn fetch(scan: pg_sys::IndexScanDesc, slot: *mut pg_sys::TupleTableSlot) -> bool {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller's promise; the scan has its one key, whose column is one of the table's.
     unsafe {
-        let is_row = unguarded::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot);
-        if is_row {
+        let condition = (*scan).keyData;
+        let column = usize::from((*(*(*scan).indexRelation).rd_index).indkey.values.as_ptr().read().unsigned_abs()) - 1;
+        while unguarded::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
             unguarded::slot_getsomeattrs_int(slot, (*(*slot).tts_tupleDescriptor).natts.into());
+            if !*(*slot).tts_isnull.add(column)
+                && unguarded::FunctionCall2Coll(
+                    &raw mut (*condition).sk_func,
+                    (*condition).sk_collation,
+                    *(*slot).tts_values.add(column),
+                    (*condition).sk_argument,
+                )
+                .value()
+                    != 0
+            {
+                return true;
+            }
         }
-        is_row
+        false
     }
 }
 
@@ -251,6 +270,7 @@ pub mod unguarded {
         pub fn index_rescan(scan: IndexScanDesc, keys: ScanKey, key_count: c_int, order_bys: ScanKey, order_by_count: c_int);
         pub fn index_getnext_slot(scan: IndexScanDesc, direction: ScanDirection::Type, slot: *mut TupleTableSlot) -> bool;
         pub fn index_getnext_tid(scan: IndexScanDesc, direction: ScanDirection::Type) -> ItemPointer;
+        pub fn FunctionCall2Coll(function: *mut FmgrInfo, collation: Oid, one: Datum, other: Datum) -> Datum;
         pub fn index_fetch_heap(scan: IndexScanDesc, slot: *mut TupleTableSlot) -> bool;
         pub fn index_endscan(scan: IndexScanDesc);
         pub fn table_slot_create(table: Relation, slots: *mut *mut List) -> *mut TupleTableSlot;

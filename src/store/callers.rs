@@ -26,8 +26,7 @@ pub struct LiveSession {
 }
 
 pub static SESSIONS: Index = Index::new(c"auth", c"sessions", c"sessions_pkey");
-static KEYS_BY_TOKEN: Index =
-    Index::new(c"auth_private", c"session_keys", c"session_keys_token_hash_excl").instead_of(c"session_keys_pkey");
+static KEYS_BY_TOKEN: Index = Index::new(c"auth_private", c"session_keys", c"session_keys_token_hash_idx").instead_of(c"session_keys_pkey");
 static KEYS_BY_SESSION: Index = Index::new(c"auth_private", c"session_keys", c"session_keys_session_id_key");
 static EPOCHS: Index = Index::new(c"auth_private", c"session_epochs", c"session_epochs_pkey");
 pub static USERS: Index = Index::new(c"auth", c"users", c"users_pkey");

@@ -68,7 +68,7 @@ pub fn read() -> Vec<(String, String)> {
          -- Constraints that applications have made refer to our tables from theirs: these are of ours.
          select pg_catalog.format('constraint %s of %s', k.conname, k.conrelid::pg_catalog.regclass), pg_catalog.format('%s %s', k.convalidated, pg_catalog.md5(pg_catalog.pg_get_constraintdef(k.oid)))
            from pg_catalog.pg_constraint k join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) k.conrelid join ours o on o.oid operator(pg_catalog.=) c.relnamespace
-          where k.contype operator(pg_catalog.=) any ('{c,f,u,p,x}')
+          where k.contype operator(pg_catalog.=) any ('{c,f,u,p}')
          union all
          -- A query on the parent reads the child too.
          select pg_catalog.format('child %s of %s', h.inhrelid::pg_catalog.regclass, h.inhparent::pg_catalog.regclass), 'inherits'
@@ -87,9 +87,10 @@ pub fn read() -> Vec<(String, String)> {
           where c.relkind operator(pg_catalog.=) 'r'
             and not exists (select from pg_catalog.pg_trigger t where t.tgrelid operator(pg_catalog.=) c.oid and t.tgisinternal and t.tgenabled operator(pg_catalog.<>) 'O')
          union all
-         select pg_catalog.format('unique index %s', i.indexrelid::pg_catalog.regclass), pg_catalog.format('valid %s, %s', i.indisvalid, pg_catalog.pg_get_indexdef(i.indexrelid))
+         -- And the one that tokens are found by.
+         select pg_catalog.format('%sindex %s', case when i.indisunique then 'unique ' end, i.indexrelid::pg_catalog.regclass), pg_catalog.format('valid %s, %s', i.indisvalid, pg_catalog.pg_get_indexdef(i.indexrelid))
            from pg_catalog.pg_index i join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) i.indrelid join ours o on o.oid operator(pg_catalog.=) c.relnamespace
-          where i.indisunique or i.indisexclusion
+          where i.indisunique or i.indexrelid operator(pg_catalog.=) pg_catalog.to_regclass('auth_private.session_keys_token_hash_idx')
          union all
          select pg_catalog.format('role %s', r.rolname),
                 pg_catalog.format('login %s, superuser %s, bypass %s, createrole %s, replication %s, settings %s, member of %s, members %s', r.rolcanlogin, r.rolsuper, r.rolbypassrls, r.rolcreaterole,
