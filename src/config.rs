@@ -173,10 +173,13 @@ pub fn purge_interval() -> i32 {
     PURGE_INTERVAL.get()
 }
 
+/// To count them takes reading files.
+static CORES: std::sync::OnceLock<u32> = std::sync::OnceLock::new();
+
 /// `auth.hash_slots`, as a number of at least one.
 pub fn hash_slots() -> u32 {
     match HASH_SLOTS.get() {
-        0 => std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+        0 => *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)),
         slots => slots as u32,
     }
 }
