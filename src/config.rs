@@ -266,8 +266,12 @@ pub fn client_address_header() -> Option<String> {
 
 fn list(setting: &GucSetting<Option<CString>>) -> Vec<String> {
     let list = setting.get();
-    let names = list.as_deref().map(|list| list.to_string_lossy().split(',').map(|name| name.trim().to_owned()).collect());
+    let names = list.as_deref().map(|list| names(&list.to_string_lossy()).map(str::to_owned).collect());
     names.unwrap_or_default()
+}
+
+fn names(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',').map(str::trim)
 }
 
 /// The origins that `auth.trusted_origins` lists.
@@ -282,5 +286,5 @@ pub fn trusted_gateways() -> Vec<String> {
 
 /// True for a login role that `auth.trusted_gateways` lists.
 pub fn is_trusted_gateway(role: &str) -> bool {
-    TRUSTED_GATEWAYS.get().is_some_and(|list| list.to_string_lossy().split(',').any(|name| name.trim() == role))
+    TRUSTED_GATEWAYS.get().is_some_and(|list| names(&list.to_string_lossy()).any(|name| name == role))
 }

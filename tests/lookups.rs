@@ -83,8 +83,7 @@ fn a_session_that_is_gone_is_not_found_where_it_lay_either() {
 #[test]
 fn whoever_writes_a_session_says_where() {
     let db = Database::new();
-    let (root, ann) = (db.admin("Root"), db.user("Ann"));
-    let mut root = root;
+    let (mut root, ann) = (db.admin("Root"), db.user("Ann"));
     root.run(&format!("select auth.impersonate_user('{}')", ann.id));
     let mut dba = db.dba();
     dba.run("update auth.sessions set updated_at = updated_at - interval '2 days', expires_at = expires_at - interval '1 day'");

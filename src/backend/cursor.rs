@@ -46,14 +46,14 @@ impl Cursor {
             pg_guard_ffi_boundary(|| {
                 let slot = unguarded::table_slot_create(table, null_mut());
                 let snapshot = unguarded::GetActiveSnapshot();
+                let mut condition = pg_sys::ScanKeyData::default();
+                unguarded::ScanKeyEntryInitialize(&mut condition, 0, 1, strategy, pg_sys::InvalidOid, collation, procedure.into(), datum);
                 if let Wanted::Near(Some(place)) = wanted
                     && lies_at(place, table, snapshot, slot)
-                    && is_same_id(slot, datum)
+                    && has_key(slot, by, &mut condition)
                 {
                     return (null_mut(), slot, true);
                 }
-                let mut condition = pg_sys::ScanKeyData::default();
-                unguarded::ScanKeyEntryInitialize(&mut condition, 0, 1, strategy, pg_sys::InvalidOid, collation, procedure.into(), datum);
                 #[cfg(not(feature = "pg18"))]
                 let scan = unguarded::index_beginscan(table, by, snapshot, 1, 0);
                 #[cfg(feature = "pg18")]
@@ -136,32 +136,38 @@ unsafe fn equality(table: pg_sys::Relation, index: pg_sys::Relation, key_type: p
     }
 }
 
-/// The next row that has the key, with all of its columns taken apart. The key is compared again: a hash index says of every row whose key has
-/// the same 32 bits of hash that it may be the one, and those bits of somebody's token are guessed in a second.
+/// The next row that has the key, with all of its columns taken apart.
 ///
 /// # Safety
 /// Under a guard of pgrx's, with an open scan and a slot for its table's rows.
 unsafe fn fetch(scan: pg_sys::IndexScanDesc, slot: *mut pg_sys::TupleTableSlot) -> bool {
-    // SAFETY: the caller's promise; the scan has its one key, whose column is one of the table's.
+    // SAFETY: the caller's promise; the scan has its one key.
     unsafe {
-        let condition = (*scan).keyData;
-        let column = usize::from((*(*(*scan).indexRelation).rd_index).indkey.values.as_ptr().read().unsigned_abs()) - 1;
         while unguarded::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
             unguarded::slot_getsomeattrs_int(slot, (*(*slot).tts_tupleDescriptor).natts.into());
-            if !*(*slot).tts_isnull.add(column)
-                && unguarded::FunctionCall2Coll(
-                    &raw mut (*condition).sk_func,
-                    (*condition).sk_collation,
-                    *(*slot).tts_values.add(column),
-                    (*condition).sk_argument,
-                )
-                .value()
-                    != 0
-            {
+            if has_key(slot, (*scan).indexRelation, (*scan).keyData) {
                 return true;
             }
         }
         false
+    }
+}
+
+/// Whether a row has the key. Asked of every row, also of what an index has found: a hash index says of each whose key has the same 32 bits of
+/// hash that it may be the one, and those bits of somebody's token are guessed in a second.
+///
+/// # Safety
+/// Under a guard of pgrx's; the slot holds a row with its columns taken apart, of the table whose index it is, and [`equality`] holds of both.
+unsafe fn has_key(slot: *const pg_sys::TupleTableSlot, index: pg_sys::Relation, condition: pg_sys::ScanKey) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let column = usize::from((*(*index).rd_index).indkey.values.as_ptr().read().unsigned_abs()) - 1;
+        if *(*slot).tts_isnull.add(column) {
+            return false;
+        }
+        let value = *(*slot).tts_values.add(column);
+        let condition = &mut *condition;
+        unguarded::FunctionCall2Coll(&raw mut condition.sk_func, condition.sk_collation, value, condition.sk_argument).value() != 0
     }
 }
 
@@ -186,19 +192,6 @@ unsafe fn lies_at(mut place: Place, table: pg_sys::Relation, snapshot: pg_sys::S
             unguarded::slot_getsomeattrs_int(slot, (*(*slot).tts_tupleDescriptor).natts.into());
         }
         is_row
-    }
-}
-
-/// Whether a row's first column is this id.
-///
-/// # Safety
-/// The slot holds a row with its columns taken apart, and the datum is a uuid.
-unsafe fn is_same_id(slot: *const pg_sys::TupleTableSlot, id: pg_sys::Datum) -> bool {
-    // SAFETY: the caller's promise.
-    unsafe {
-        type_of((*slot).tts_tupleDescriptor, 1) == Some(pg_sys::UUIDOID)
-            && !*(*slot).tts_isnull
-            && *(*(*slot).tts_values).cast_mut_ptr::<[u8; 16]>() == *id.cast_mut_ptr::<[u8; 16]>()
     }
 }
 

@@ -56,10 +56,7 @@ impl Index {
     pub(super) fn oids(&self) -> (u32, u32) {
         let changes = CHANGES.load(Relaxed);
         if self.known.1.load(Relaxed) != changes {
-            // SAFETY: C strings.
-            let schema = unsafe { pg_sys::get_namespace_oid(self.schema.as_ptr(), false) };
-            // SAFETY: as above.
-            let find = |name: &CStr| Some(unsafe { pg_sys::get_relname_relid(name.as_ptr(), schema) }.to_u32()).filter(|oid| *oid != 0);
+            let find = |name| find(self.schema, name);
             let table = find(self.table).unwrap_or_else(|| undefined_table(self.table));
             let index = find(self.name).or_else(|| find(self.earlier?)).unwrap_or_else(|| undefined_table(self.name));
             self.known.0.store(u64::from(table) << 32 | u64::from(index), Relaxed);
@@ -72,8 +69,14 @@ impl Index {
 
 /// True when there is such a table.
 pub fn exists(schema: &CStr, table: &CStr) -> bool {
+    find(schema, table).is_some()
+}
+
+/// The oid of a table or an index.
+fn find(schema: &CStr, name: &CStr) -> Option<u32> {
     // SAFETY: C strings.
-    unsafe { pg_sys::get_relname_relid(table.as_ptr(), pg_sys::get_namespace_oid(schema.as_ptr(), false)) != pg_sys::InvalidOid }
+    let found = unsafe { pg_sys::get_relname_relid(name.as_ptr(), pg_sys::get_namespace_oid(schema.as_ptr(), false)) };
+    Some(found.to_u32()).filter(|oid| *oid != 0)
 }
 
 /// What the index's first column equals.
