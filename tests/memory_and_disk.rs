@@ -116,6 +116,44 @@ fn failing_calls_leave_no_memory_no_lock_and_no_slot_behind() {
     assert!(app.is_signed_in());
 }
 
+/// Of a process, in octets.
+fn lazily_free(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("a process");
+    let line = text.lines().find_map(|line| line.strip_prefix("LazyFree:")).expect("a line");
+    line.split_whitespace().next().and_then(|kb| kb.parse::<u64>().ok()).expect("a number") * 1024
+}
+
+/// Pages that it has touched for the first time so far.
+fn faults(pid: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let fields = text.rsplit(')').next().expect("fields");
+    fields.split_whitespace().nth(7).and_then(|faults| faults.parse().ok()).expect("a number")
+}
+
+#[test]
+fn the_memory_of_a_hash_is_there_for_the_next_one_and_for_the_system() {
+    const OCTETS: u64 = 32 << 20;
+    let cluster = with_ann("kept", &[("auth.argon2_memory", "32768")]);
+    let mut app = cluster.connect("app", "postgres");
+    let pid = pid(&mut app);
+    let before = status(pid, "VmSize:");
+    for _ in 0..3 {
+        app.run(SIGN_IN);
+    }
+    let huge_pages = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").is_ok_and(|setting| !setting.contains("[never]"));
+    if !huge_pages {
+        return assert!(status(pid, "VmSize:") < before + OCTETS, "kept");
+    }
+    assert!(lazily_free(pid) >= OCTETS, "the system cannot have it");
+    let touched = faults(pid);
+    for _ in 0..10 {
+        app.run(SIGN_IN);
+    }
+    let touched = faults(pid) - touched;
+    figure("pages touched for the first time in a sign-in", (touched / 10).to_string());
+    assert!(touched < OCTETS / 4096, "{touched} in ten sign-ins");
+}
+
 #[test]
 fn want_of_memory_is_a_refusal_or_the_end_of_that_connection() {
     let cluster = with_ann("memory", &[("auth.max_failed_attempts", "100"), ("auth.hash_slots", "1"), ("restart_after_crash", "off")]);
@@ -136,7 +174,8 @@ fn want_of_memory_is_a_refusal_or_the_end_of_that_connection() {
         let steps = rounds(20, 400);
         for step in 0..steps {
             let mut app = cluster.connect(role, "postgres");
-            app.run(SIGN_IN);
+            // A hash whose memory is there already asks for none.
+            app.run(if call == SIGN_IN { "select auth.uid()" } else { SIGN_IN });
             app.run("select from public.large");
             let pid = pid(&mut app);
             limit(pid, "as", Some(status(pid, "VmSize:") + (6 << 20) + u64::from(step) * most / u64::from(steps)));

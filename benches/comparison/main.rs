@@ -2,6 +2,15 @@
 //! instead: medians of one run on one server, into docs/benchmarks.md. Ours is called as an application calls it, over the wire and prepared;
 //! Better Auth through its own API.
 
+// What the extension hashes with.
+#[path = "../../src/domain/mod.rs"]
+#[allow(dead_code, unused_imports)]
+mod domain;
+#[path = "../../src/error.rs"]
+#[allow(dead_code)]
+mod error;
+#[path = "../../src/backend/hash_memory.rs"]
+mod hash_memory;
 mod plot;
 mod rows;
 mod sample;

@@ -1,7 +1,8 @@
 //! What is measured.
 
+use crate::domain::argon2id;
 use crate::sample::{in_turns, median};
-use crate::{FEW, Stage, cores};
+use crate::{FEW, Stage, cores, hash_memory};
 use postgres::types::ToSql;
 use postgres::{Client, Statement};
 use std::fmt::Write;
@@ -194,10 +195,9 @@ fn hashing(stage: &Stage) -> Vec<Row> {
     let verify = own.prepare("select auth.verify_password($1)").expect("prepared");
     let mut theirs = crate::Argon2::start();
     // What the extension hashes with, and nothing around it.
+    let cost = argon2::Params::new(19_456, 2, 1, Some(32)).expect("a cost");
     let own_hash = || {
-        let cost = argon2::Params::new(19_456, 2, 1, Some(32)).expect("a cost");
-        let hasher = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, cost);
-        hasher.hash_password_into(b"correct horse battery", b"0123456789abcdef", &mut [0; 32]).expect("a hash");
+        hash_memory::with(|memory| argon2id::hash(b"correct horse battery", b"0123456789abcdef", &cost, &[], memory)).expect("a hash");
     };
     // And a row, whose commit waits for the disk as that of a session does.
     dba.run("create table public.commits (id bigint generated always as identity); grant insert, select on public.commits to app");

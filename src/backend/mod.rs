@@ -3,6 +3,7 @@
 
 pub mod attempt_counters;
 mod cursor;
+pub mod hash_memory;
 pub mod identity;
 pub mod ids;
 pub mod index;

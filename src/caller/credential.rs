@@ -1,9 +1,10 @@
 //! Checking and making passwords: throttled, interruptible, in equal time.
 
-use crate::backend::pepper;
 use crate::backend::raise::log_once;
 use crate::backend::slots::Slot;
+use crate::backend::{hash_memory, pepper};
 use crate::config;
+use crate::domain::argon2id::Memory;
 use crate::domain::password::{self, Password};
 use crate::domain::pepper::Peppers;
 use crate::error::{Code, Error, Result};
@@ -32,7 +33,7 @@ impl Attempt {
             log_once(&format!("a password was hashed with the key \"{id}\", which auth.pepper_file does not have: it cannot match"));
         }
         let decoy = password::decoy(config::password_cost(), self.subjects.account());
-        let matches = in_turn(|| password.matches(hash.unwrap_or(&decoy), &self.peppers)).inspect_err(|error| {
+        let matches = in_turn(|memory| password.matches(hash.unwrap_or(&decoy), &self.peppers, memory)).inspect_err(|error| {
             if error.code == Code::SERVER_BUSY {
                 attempts::not_made(&self.subjects)
             }
@@ -61,13 +62,13 @@ fn begin(subjects: &Subjects) -> Result<()> {
 /// A new hash of the password.
 pub fn hash_password(password: &Password) -> Result<String> {
     let peppers = pepper::keys()?;
-    in_turn(|| password.hash(config::password_cost(), &peppers))
+    in_turn(|memory| password.hash(config::password_cost(), &peppers, memory))
 }
 
 /// Whether the password is the one under a hash of ours, made at today's cost; in the time that a new hash takes.
 pub fn is_same_password(password: &Password, hash: &str) -> Result<bool> {
     let peppers = pepper::keys()?;
-    in_turn(|| password.is_under(hash, &peppers))
+    in_turn(|memory| password.is_under(hash, &peppers, memory))
 }
 
 /// Whether a hash was made in another way than a new one would be today.
@@ -76,11 +77,11 @@ pub fn is_outdated(hash: &str) -> Result<bool> {
 }
 
 /// Hashes when it is our turn; SERVER_BUSY when that does not come in time.
-fn in_turn<T>(hashing: impl FnOnce() -> Result<T>) -> Result<T> {
+fn in_turn<T>(hashing: impl FnOnce(&mut dyn Memory) -> Result<T>) -> Result<T> {
     let slot = Slot::take(config::hash_slots(), config::hash_wait()).ok_or(Code::SERVER_BUSY)?;
     // A hash cannot be interrupted; a cancelled statement must not begin one, nor go on after it.
     pgrx::check_for_interrupts!();
-    let outcome = hashing();
+    let outcome = hash_memory::with(hashing);
     drop(slot);
     pgrx::check_for_interrupts!();
     outcome

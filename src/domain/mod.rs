@@ -2,6 +2,7 @@
 
 pub mod access_token;
 pub mod address;
+pub mod argon2id;
 pub mod attempt_counts;
 pub mod email;
 pub mod message;

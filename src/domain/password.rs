@@ -1,10 +1,11 @@
 //! Passwords: which may be chosen (NIST SP 800-63B-4 3.1.1.2), and how they are kept (argon2id, RFC 9106).
 
+use super::argon2id::{self, Memory};
 use super::pepper::Peppers;
-use super::stored_hash::{StoredHash, keyed};
+use super::stored_hash::StoredHash;
 use super::token::random_bytes;
 use crate::error::{Code, Error, Result};
-use argon2::{CustomizedPasswordHasher, KeyId, Params, ParamsBuilder, PasswordHash, Version};
+use argon2::{KeyId, Params, ParamsBuilder, PasswordHash, Version};
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use icu_normalizer::ComposingNormalizerBorrowed as Normalizer;
 use sha2::{Digest, Sha256};
@@ -68,16 +69,13 @@ impl Password {
     }
 
     /// The PHC string under which the password is kept.
-    pub fn hash(&self, cost: Cost, peppers: &Peppers) -> Result<String> {
-        let params = params(cost, peppers)?;
-        let argon2 = keyed(peppers.current().map_or(&[], |pepper| &pepper.key), params.clone())?;
-        CustomizedPasswordHasher::<PasswordHash>::hash_password_with_params(&argon2, self.normal.as_bytes(), &random_bytes::<16>(), params)
-            .map(|hash| hash.to_string())
-            .map_err(|_| Code::OUT_OF_MEMORY.into())
+    pub fn hash(&self, cost: Cost, peppers: &Peppers, memory: &mut dyn Memory) -> Result<String> {
+        let key = peppers.current().map_or(&[][..], |pepper| &pepper.key);
+        argon2id::hash(self.normal.as_bytes(), &random_bytes::<16>(), &params(cost, peppers)?, key, memory)
     }
 
     /// Whether this is the password under a stored hash. Takes what the hash says.
-    pub fn matches(&self, stored: &str, peppers: &Peppers) -> Result<bool> {
+    pub fn matches(&self, stored: &str, peppers: &Peppers, memory: &mut dyn Memory) -> Result<bool> {
         let Some(hash) = StoredHash::parse(stored) else { return Ok(false) };
         let first = match hash {
             StoredHash::Argon2(_) => self.normal.clone(),
@@ -86,12 +84,12 @@ impl Password {
         };
         let mut spellings = vec![first, self.typed.clone()];
         spellings.dedup();
-        hash.matches(&spellings, peppers)
+        hash.matches(&spellings, peppers, memory)
     }
 
     /// Whether this is the password under a hash of ours: one spelling, and so one hash, whatever the outcome.
-    pub fn is_under(&self, stored: &str, peppers: &Peppers) -> Result<bool> {
-        StoredHash::parse(stored).map_or(Ok(false), |hash| hash.matches(std::slice::from_ref(&self.normal), peppers))
+    pub fn is_under(&self, stored: &str, peppers: &Peppers, memory: &mut dyn Memory) -> Result<bool> {
+        StoredHash::parse(stored).map_or(Ok(false), |hash| hash.matches(std::slice::from_ref(&self.normal), peppers, memory))
     }
 }
 
@@ -171,9 +169,9 @@ mod tests {
 
     #[test]
     fn a_hash_matches_its_password_in_every_normal_form_and_no_other() {
-        let hash = Password::chosen("Ångström-1868", &POLICY).unwrap().hash(CHEAP, &NONE).unwrap();
+        let hash = Password::chosen("Ångström-1868", &POLICY).unwrap().hash(CHEAP, &NONE, &mut Vec::new()).unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"));
-        let presented = |text: &str| Password::presented(text, &POLICY).unwrap().matches(&hash, &NONE).unwrap();
+        let presented = |text: &str| Password::presented(text, &POLICY).unwrap().matches(&hash, &NONE, &mut Vec::new()).unwrap();
         assert!(presented("A\u{30A}ngstro\u{308}m-1868"));
         assert!(!presented("Angstrom-1868") && !presented(""));
         assert!(!is_outdated(&hash, CHEAP, &NONE));
@@ -184,7 +182,7 @@ mod tests {
     fn a_decoy_is_well_formed_of_equal_cost_and_matches_nothing() {
         let decoy = decoy(CHEAP, b"somebody");
         assert!(!is_outdated(&decoy, CHEAP, &NONE));
-        assert!(!Password::presented("", &POLICY).unwrap().matches(&decoy, &NONE).unwrap());
+        assert!(!Password::presented("", &POLICY).unwrap().matches(&decoy, &NONE, &mut Vec::new()).unwrap());
     }
 
     #[test]
@@ -192,7 +190,7 @@ mod tests {
         let password = Password::presented("whatever", &POLICY).unwrap();
         for params in ["m=4294967295,t=1,p=1", "m=64,t=4294967295,p=1", "m=1024,t=1,p=100"] {
             let hostile = format!("$argon2id$v=19${params}$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
-            assert!(!password.matches(&hostile, &NONE).unwrap());
+            assert!(!password.matches(&hostile, &NONE, &mut Vec::new()).unwrap());
         }
     }
 
@@ -202,15 +200,20 @@ mod tests {
         let keys = |text: &str| Peppers::parse(text).unwrap();
         let (first, both, other) = (keys(&format!("a {one}")), keys(&format!("b {two}\na {one}")), keys(&format!("a {two}")));
         let password = Password::chosen("a peppered one", &POLICY).unwrap();
-        let hash = password.hash(CHEAP, &first).unwrap();
+        let hash = password.hash(CHEAP, &first, &mut Vec::new()).unwrap();
         assert!(
-            password.matches(&hash, &first).unwrap() && password.matches(&hash, &both).unwrap() && password.is_under(&hash, &both).unwrap()
+            password.matches(&hash, &first, &mut Vec::new()).unwrap()
+                && password.matches(&hash, &both, &mut Vec::new()).unwrap()
+                && password.is_under(&hash, &both, &mut Vec::new()).unwrap()
         );
-        assert!(!password.matches(&hash, &NONE).unwrap() && !password.matches(&hash, &other).unwrap(), "without the key, with another");
+        assert!(
+            !password.matches(&hash, &NONE, &mut Vec::new()).unwrap() && !password.matches(&hash, &other, &mut Vec::new()).unwrap(),
+            "without the key, with another"
+        );
         assert!(!is_outdated(&hash, CHEAP, &first) && is_outdated(&hash, CHEAP, &both) && is_outdated(&hash, CHEAP, &NONE));
         assert_eq!((missing_key(&hash, &both), missing_key(&hash, &NONE)), (None, Some("a".to_owned())));
-        let unpeppered = password.hash(CHEAP, &NONE).unwrap();
-        assert!(password.matches(&unpeppered, &both).unwrap() && is_outdated(&unpeppered, CHEAP, &both));
+        let unpeppered = password.hash(CHEAP, &NONE, &mut Vec::new()).unwrap();
+        assert!(password.matches(&unpeppered, &both, &mut Vec::new()).unwrap() && is_outdated(&unpeppered, CHEAP, &both));
         assert!(crate::domain::stored_hash::imported(&hash).is_none(), "another server's key");
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Whatever can be written so is a PHC string. Of the rest, bcrypt keeps its own form, and Firebase's is the one that Supabase made up.
 
+use super::argon2id::{self, Memory};
 use super::pepper::Peppers;
 use crate::error::{Code, Result};
 use aes::cipher::{KeyIvInit, StreamCipher};
-use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordVerifier, Version, password_hash};
+use argon2::{Params, PasswordHash, PasswordVerifier, Version, password_hash};
 use base64::{Engine, engine::general_purpose};
 use pbkdf2::Pbkdf2;
 use scrypt::scrypt;
@@ -78,12 +79,12 @@ impl StoredHash {
     }
 
     /// Whether one of these spellings of a password is the one under the hash. Takes what the hash says, also where its key is missing.
-    pub fn matches(&self, spellings: &[String], peppers: &Peppers) -> Result<bool> {
+    pub fn matches(&self, spellings: &[String], peppers: &Peppers, memory: &mut dyn Memory) -> Result<bool> {
         let key = self.key_id().and_then(|id| peppers.find(&id)).map_or(&[][..], |pepper| &pepper.key);
         for spelling in spellings {
             let password = spelling.as_bytes();
             let same = match self {
-                StoredHash::Argon2(hash) => verified(keyed(key, Params::default())?.verify_password(password, hash))?,
+                StoredHash::Argon2(hash) => argon2id::matches(password, hash, key, memory)?,
                 StoredHash::Pbkdf2(hash) => verified(Pbkdf2::default().verify_password(password, hash))?,
                 StoredHash::Bcrypt(hash) => bcrypt::verify(password, hash).unwrap_or(false),
                 StoredHash::Scrypt(scrypt) => scrypt.matches(password)?,
@@ -95,11 +96,6 @@ impl StoredHash {
         }
         Ok(false)
     }
-}
-
-/// Today's argon2id with a key of the server; an empty one is none.
-pub fn keyed(key: &[u8], params: Params) -> Result<Argon2<'_>> {
-    Argon2::new_with_secret(key, Algorithm::Argon2id, Version::V0x13, params).map_err(|_| Code::OUT_OF_MEMORY.into())
 }
 
 /// What to store of a hash that another system made; none when it is of no known kind or asks for too much.
@@ -275,7 +271,7 @@ mod tests {
     fn matches(hash: &str, password: &str) -> bool {
         let stored = imported(hash).unwrap_or_else(|| panic!("not read: {hash}"));
         assert!(stored.starts_with('$'));
-        Password::presented(password, &POLICY).unwrap().matches(&stored, &Peppers::default()).unwrap()
+        Password::presented(password, &POLICY).unwrap().matches(&stored, &Peppers::default(), &mut Vec::new()).unwrap()
     }
 
     /// Made by the projects' own libraries: Django 5.2, passlib 1.7, argon2-cffi 25.1, bcrypt 5.0 for Python; Lucia's by its version 2.7;

@@ -101,8 +101,10 @@ fn passwords(text: &str) -> bool {
     let Ok(password) = Password::chosen(text, &policy) else { return false };
     let cost = Cost { memory_kib: 8, iterations: 1 };
     let none = Peppers::default();
-    let hash = password.hash(cost, &none).expect("8 KiB");
-    let presented = |text: &str| Password::presented(text, &policy).is_ok_and(|password| password.matches(&hash, &none).expect("8 KiB"));
+    let hash = password.hash(cost, &none, &mut Vec::new()).expect("8 KiB");
+    let presented = |text: &str| {
+        Password::presented(text, &policy).is_ok_and(|password| password.matches(&hash, &none, &mut Vec::new()).expect("8 KiB"))
+    };
     assert!(presented(text), "who has chosen it can sign in");
     let last = text.char_indices().next_back().map_or(0, |(at, _)| at);
     assert!(!presented(&text[..last]) && !presented(""), "and nobody with less of it");

@@ -1,0 +1,73 @@
+//! The memory that argon2 works in: one piece for each backend, kept from hash to hash. To ask the system for 19 MiB and to touch
+//! each page for the first time takes a millisecond, and several where the system gives them back in between.
+//!
+//! It lies in huge pages, and after a hash the system is told that it may have them: it takes them when it is short of memory, and
+//! until then they are there without asking. So a pool of idle connections holds no memory that somebody else needs.
+
+use crate::domain::argon2id::Memory;
+use argon2::Block;
+use memmap2::{MmapMut, MmapOptions};
+use std::cell::RefCell;
+
+/// What the system has pages of, where it has huge ones.
+const HUGE_PAGE: usize = 2 << 20;
+/// A hash that came from elsewhere may need more. Where the system promises no more memory than it has, what is kept counts.
+const KEPT_AT_MOST: usize = 64 << 20;
+
+thread_local! {
+    static KEPT: RefCell<HashMemory> = const { RefCell::new(HashMemory(None)) };
+}
+
+/// Memory for hashes.
+pub struct HashMemory(Option<MmapMut>);
+
+/// Lends this backend's memory to a hash.
+pub fn with<T>(hashing: impl FnOnce(&mut dyn Memory) -> T) -> T {
+    KEPT.with_borrow_mut(|memory| {
+        let outcome = hashing(memory);
+        memory.rest();
+        outcome
+    })
+}
+
+impl HashMemory {
+    /// Lets the system have the memory when it needs some. Ordinary pages, of which there are thousands, are sooner given back.
+    fn rest(&mut self) {
+        #[cfg(target_os = "linux")]
+        if let Some(map) = self.0.as_ref().filter(|map| map.len() <= KEPT_AT_MOST && *huge::ARE_THERE) {
+            // SAFETY: nobody refers to what is in it, and the next hash writes each block before it reads it.
+            if unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::Free) }.is_ok() {
+                return;
+            }
+        }
+        self.0 = None;
+    }
+}
+
+impl Memory for HashMemory {
+    fn blocks(&mut self, count: usize) -> Option<&mut [Block]> {
+        // One page more, to begin where a page does.
+        let octets = count.checked_mul(size_of::<Block>())?.checked_next_multiple_of(HUGE_PAGE)?.checked_add(HUGE_PAGE)?;
+        if self.0.as_ref().is_none_or(|map| map.len() < octets) {
+            self.0 = None;
+            self.0 = Some(MmapOptions::new().len(octets).map_anon().ok()?);
+            #[cfg(target_os = "linux")]
+            self.0.as_ref()?.advise(memmap2::Advice::HugePage).ok();
+        }
+        let start = self.0.as_mut()?.as_mut_ptr();
+        let aligned = start.wrapping_add(start.align_offset(HUGE_PAGE)).cast::<Block>();
+        // SAFETY: the mapping is a huge page longer than the blocks, whose alignment is less than that of a page; any octets are a
+        // block; and it is ours alone for as long as `self` is borrowed.
+        Some(unsafe { std::slice::from_raw_parts_mut(aligned, count) })
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod huge {
+    use std::sync::LazyLock;
+
+    /// Whether the system makes huge pages of what asks for them.
+    pub static ARE_THERE: LazyLock<bool> = LazyLock::new(|| {
+        std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").is_ok_and(|setting| !setting.contains("[never]"))
+    });
+}
