@@ -72,7 +72,6 @@ begin
     end loop;
 end
 $managers$;
-alter view auth_private.users_rendered owner to auth_door;
 alter view auth_private.user_directory owner to auth_door;
 alter view auth_private.live_sessions owner to auth_door;
 revoke create on schema auth, auth_private from auth_door, auth_role_manager;
@@ -96,12 +95,14 @@ grant select on auth.bans, auth.roles, auth.role_permissions to auth_door;
 grant update (updated_at) on auth.roles to auth_door; -- to lock a row
 grant select, insert, delete on auth_private.failed_attempts to auth_door;
 grant insert on auth.audit_log to auth_door;
-grant select on auth_private.signing_keys, auth_private.signing_secrets to auth_door;
+grant select on auth_private.signing_keys to auth_door;
+revoke all on auth_private.signing_secrets from auth_door; -- said aloud: no statement reads a private key
 grant select, insert, update, delete on auth_private.directory_counts, auth_private.directory_facets to auth_door;
 grant select on auth_private.user_directory, auth_private.live_sessions to auth_owner;
 
 -- What auth_eraser needs: code of strangers runs as it.
 grant select (id), delete on auth.users to auth_eraser;
+grant execute on function auth_private.new_id to auth_door;
 grant execute on function auth_private.erasing, auth_private.erase_user to auth_eraser;
 
 -- What auth_role_manager needs: it knows its roles, who is calling, and how to say so.

@@ -382,8 +382,9 @@ fn get_session_says_what_the_statements_say() {
     ));
     for who in [&mut ann, &mut root] {
         let right = dba.json(&format!(
-            "select jsonb_build_object('session', auth_private.session_json('{0}', '{0}'), 'user', auth_private.user_json('{1}'))",
-            who.session, who.id
+            "select jsonb_build_object('user', to_jsonb(d), 'session', to_jsonb(s) || jsonb_build_object('ip_address', host(s.ip_address), 'current', true))
+               from auth_private.user_directory d, auth.sessions s where d.id = '{}' and s.id = '{}'",
+            who.id, who.session
         ));
         assert_eq!(who.json("select auth.get_session()"), right);
     }

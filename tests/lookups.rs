@@ -200,12 +200,12 @@ fn no_session_outlives_its_user_also_where_no_foreign_key_is_followed() {
     ann.is_refused(&format!("select auth.use_session('{token}')"), "28000", "INVALID_SESSION");
 }
 
-/// By number in src/store/{callers,sessions,users}.rs.
+/// By number in src/store/.
 #[test]
 fn columns_that_are_read_without_a_statement_are_where_they_are_looked_for() {
     let columns: Vec<String> = Database::new().dba().column(
         "select format('%s %s', c.relname, string_agg(a.attname, ' ' order by a.attnum)) from pg_attribute a join pg_class c on c.oid = a.attrelid
-          where c.oid::regclass::text = any ('{auth.sessions,auth_private.session_keys,auth_private.session_epochs,auth.users,auth.bans,auth.user_roles,auth.role_permissions}')
+          where c.oid::regclass::text = any ('{auth.sessions,auth_private.session_keys,auth_private.session_epochs,auth.users,auth.bans,auth.user_roles,auth.role_permissions,auth_private.passwords,auth_private.signing_keys,auth_private.signing_secrets}')
             and a.attnum > 0
           group by c.relname order by c.relname",
     );
@@ -213,10 +213,13 @@ fn columns_that_are_read_without_a_statement_are_where_they_are_looked_for() {
         columns,
         [
             "bans user_id reason banned_by created_at expires_at",
+            "passwords user_id hash created_at updated_at",
             "role_permissions role permission",
             "session_epochs user_id administrative epoch guard",
             "session_keys token_hash session_id epoch authenticated_at slides_until parent_session_id session_ctid",
             "sessions id user_id created_at updated_at expires_at ip_address user_agent impersonated_by",
+            "signing_keys kid public_key created_at verifies_until",
+            "signing_secrets kid private_key",
             "user_roles user_id role granted_by granted_at",
             "users id email email_verified name image attributes created_at updated_at last_sign_in_at",
         ]

@@ -175,7 +175,7 @@ fn want_of_memory_is_a_refusal_or_the_end_of_that_connection() {
         for step in 0..steps {
             let mut app = cluster.connect(role, "postgres");
             // A hash whose memory is there already asks for none.
-            app.run(if call == SIGN_IN { "select auth.uid()" } else { SIGN_IN });
+            app.run(if call == SIGN_IN { "select auth.uid(); do 'begin end'" } else { SIGN_IN });
             app.run("select from public.large");
             let pid = pid(&mut app);
             limit(pid, "as", Some(status(pid, "VmSize:") + (6 << 20) + u64::from(step) * most / u64::from(steps)));

@@ -63,7 +63,7 @@ fn every_tampering_is_found() {
         ("drop index auth.users_email_key", "unique index auth.users_email_key"),
         ("alter table auth.sessions disable trigger all", "internal trigger of auth.sessions"),
         ("alter table auth.users add column is_admin boolean", "column auth.users.is_admin"),
-        ("alter view auth_private.users_rendered owner to app", "relation auth_private.users_rendered"),
+        ("alter view auth_private.user_directory owner to app", "relation auth_private.user_directory"),
         ("create table public.more () inherits (auth_private.passwords)", "child public.more of auth_private.passwords"),
         ("alter table auth.users alter email_verified set default true", "column auth.users.email_verified"),
         ("grant pg_read_all_data to auth_door", "role auth_door"),

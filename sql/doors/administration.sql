@@ -118,33 +118,3 @@ begin
 end
 $$;
 comment on function auth_private.append_audit is 'Door: one line in the audit log.';
-
--- Crosses: users, user_roles, bans. Because: whoever may ban a user is shown the banned user, also without user:get. Callers: every function that returns a user.
-create function auth_private.user_json(of_user uuid) returns jsonb
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (select pg_catalog.to_jsonb(d) from auth_private.users_rendered d where d.id operator(pg_catalog.=) of_user);
-end
-$$;
-comment on function auth_private.user_json is 'Door: a user as clients see it.';
-
--- Crosses: sessions. Because: as above. Callers: every function that returns a session.
-create function auth_private.session_json(of_session uuid, current_session uuid) returns jsonb
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    return (select pg_catalog.jsonb_build_object(
-                'id', s.id, 'user_id', s.user_id, 'created_at', s.created_at, 'updated_at', s.updated_at, 'expires_at', s.expires_at,
-                'ip_address', pg_catalog.host(s.ip_address), 'user_agent', s.user_agent, 'impersonated_by', s.impersonated_by,
-                'current', s.id is not distinct from current_session)
-              from auth.sessions s where s.id operator(pg_catalog.=) of_session);
-end
-$$;
-comment on function auth_private.session_json is 'Door: a session as clients see it.';
-
--- Crosses: signing_secrets, sessions. Because: nobody but this door ever reads a private key. Callers: whatever returns a session's token.
-create function auth_private.sign_access_token(of_session uuid) returns text
-    language c volatile parallel unsafe security definer set search_path = pg_catalog, pg_temp
-    as 'MODULE_PATHNAME', 'sign_access_token_wrapper';
-comment on function auth_private.sign_access_token is 'Door: signs an access token of a session that has just been opened or proved.';

@@ -2,25 +2,6 @@
 -- They belong to auth_door, whose policies pass everything on just the tables it needs; only auth_owner may call them, and
 -- every caller is one of our own functions. Each says what it crosses, because of what, and who calls.
 
--- Crosses: passwords, bans. Because: whoever signs in has no identity yet. Callers: sign_in.
-create function auth_private.find_credentials(
-    address text, out user_id uuid, out hash text, out epoch bigint, out email_verified boolean, out ban_reason text, out ban_expires_at timestamptz)
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-    -- Reading a table that is small stops where somebody is found, and is sooner done than where nobody is.
-    set enable_seqscan = off
-as $$
-begin
-    select u.id, p.hash, coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) u.id), 0), u.email_verified, b.reason, b.expires_at
-      into user_id, hash, epoch, email_verified, ban_reason, ban_expires_at
-      from auth.users u
-      left join auth_private.passwords p on p.user_id operator(pg_catalog.=) u.id
-      left join auth.bans b on b.user_id operator(pg_catalog.=) u.id
-                           and (b.expires_at is null or b.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp())
-     where u.email operator(pg_catalog.=) address;
-end
-$$;
-comment on function auth_private.find_credentials is 'Door: what sign_in must know about an address. All null where there is no such user.';
-
 -- Crosses: users, user_roles, accounts, passwords. Because: whoever signs up has no identity yet. Callers: sign_up.
 -- For an address that is taken it does the same work and takes it back, so that the time does not tell.
 create function auth_private.register_user(
@@ -34,7 +15,7 @@ declare
 begin
     -- In either case these, also after what was done is taken back: whoever holds a transaction open can see its locks.
     lock table auth.users, auth.user_roles, auth.accounts, auth_private.passwords, auth_private.directory_counts in row exclusive mode;
-    user_id := pg_catalog.gen_random_uuid();
+    user_id := auth_private.new_id();
     moment := pg_catalog.clock_timestamp();
     is_taken := exists (select from auth.users u where u.email operator(pg_catalog.=) address);
     if is_taken then
@@ -68,31 +49,28 @@ declare
     opened     timestamptz := pg_catalog.clock_timestamp();
     expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds);
     session_id uuid;
-    place      tid;
 begin
-    -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other.
-    perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
-    -- Also where foreign keys are not followed.
-    if not found then
-        return null;
-    end if;
-    -- "for share": at REPEATABLE READ a password changed since our snapshot stops us here.
+    -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other. "for share": at
+    -- REPEATABLE READ a password changed since our snapshot stops us here. The user also where foreign keys are not followed.
     if checked_hash is not null then
-        perform from auth_private.passwords p
-          where p.user_id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash for share;
+        perform from auth.users u join auth_private.passwords p on p.user_id operator(pg_catalog.=) u.id
+          where u.id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash
+            for no key update of u for share of p;
     else
-        perform from auth.accounts a
-          where a.user_id operator(pg_catalog.=) of_user and a.id operator(pg_catalog.=) checked_account for share;
+        perform from auth.users u join auth.accounts a on a.user_id operator(pg_catalog.=) u.id
+          where u.id operator(pg_catalog.=) of_user and a.id operator(pg_catalog.=) checked_account
+            for no key update of u for share of a;
     end if;
     if not found then
         return null;
     end if;
-    update auth.users u set last_sign_in_at = opened where u.id operator(pg_catalog.=) of_user;
-    insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent)
-    values (of_user, opened, opened, expires, address, agent)
-    returning id, ctid into session_id, place;
-    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until, session_ctid)
-    values (key, session_id, read_epoch, opened, case when fixed then expires end, place);
+    with signs_in as (update auth.users u set last_sign_in_at = opened where u.id operator(pg_catalog.=) of_user),
+         session as (insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent)
+                     values (of_user, opened, opened, expires, address, agent)
+                     returning id, ctid as place)
+    insert into auth_private.session_keys as k (token_hash, session_id, epoch, authenticated_at, slides_until, session_ctid)
+    select key, s.id, read_epoch, opened, case when fixed then expires end, s.place from session s
+    returning k.session_id into session_id;
     return session_id;
 end
 $$;

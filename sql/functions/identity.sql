@@ -91,3 +91,8 @@ create function auth_private.dominates_roles(roles text[]) returns boolean
     language c stable parallel safe security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'dominates_roles_wrapper';
 comment on function auth_private.dominates_roles(text[]) is 'True when the roles hold no permission that the caller lacks. Without it whoever may grant roles would grant "admin" to themselves.';
+
+create function auth_private.new_id() returns uuid
+    language c volatile parallel safe set search_path = pg_catalog, pg_temp
+    as 'MODULE_PATHNAME', 'new_id_wrapper';
+comment on function auth_private.new_id() is 'An id in order of time (UUIDv7, RFC 9562): what comes one after the other lies together in every index. It tells its own moment.';

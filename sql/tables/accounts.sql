@@ -1,7 +1,7 @@
 -- accounts: the ways a user has to sign in. A password is the account "credential" whose provider_user_id is the user's id,
 -- so a change of email never touches it; the hash itself lies in auth_private.passwords.
 create table auth.accounts (
-    id               uuid not null default pg_catalog.gen_random_uuid() constraint accounts_pkey primary key,
+    id               uuid not null default auth_private.new_id() constraint accounts_pkey primary key,
     user_id          uuid not null constraint accounts_user_id_fkey references auth.users on delete cascade,
     provider         text collate "C" not null,
     provider_user_id text collate "C" not null,

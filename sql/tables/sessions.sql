@@ -1,6 +1,6 @@
 -- sessions: what a user may see of a session. Whether it is good is decided by its key, the user's epoch and the clock together.
 create table auth.sessions (
-    id              uuid not null default pg_catalog.gen_random_uuid() constraint sessions_pkey primary key,
+    id              uuid not null default auth_private.new_id() constraint sessions_pkey primary key,
     user_id         uuid not null constraint sessions_user_id_fkey references auth.users on delete cascade,
     created_at      timestamptz not null default pg_catalog.clock_timestamp(),
     updated_at      timestamptz not null default pg_catalog.clock_timestamp(),

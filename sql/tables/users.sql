@@ -1,6 +1,6 @@
 -- users: one row a person. What they may do is in user_roles, whether they are banned in bans, how they prove who they are in accounts.
 create table auth.users (
-    id              uuid not null default pg_catalog.gen_random_uuid() constraint users_pkey primary key,
+    id              uuid not null default auth_private.new_id() constraint users_pkey primary key,
     -- Canonical (NFC, ASCII lower case, domain as A-label), so equality is equality of octets: no collation of any
     -- operating system or locale can make two addresses one, or one two.
     email           text collate "C",

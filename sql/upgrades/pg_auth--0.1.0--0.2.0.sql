@@ -51,11 +51,36 @@ $strip$;
 grant execute on function auth_private.blocked_for(bytea[], integer, integer) to auth_owner;
 
 -- Reading a table that is small stops where somebody is found, and is sooner done than where nobody is.
-alter function auth_private.find_credentials(text) set enable_seqscan = off;
 alter function auth_private.find_user(text) set enable_seqscan = off;
 
--- The caller is looked up without a statement.
+-- Ids in order of time: what is new lies together in every index.
+create function auth_private.new_id() returns uuid
+    language c volatile parallel safe set search_path = pg_catalog, pg_temp
+    as 'MODULE_PATHNAME', 'new_id_wrapper';
+comment on function auth_private.new_id() is 'An id in order of time (UUIDv7, RFC 9562): what comes one after the other lies together in every index. It tells its own moment.';
+alter table auth.users alter id set default auth_private.new_id();
+alter table auth.sessions alter id set default auth_private.new_id();
+alter table auth.accounts alter id set default auth_private.new_id();
+
+-- The caller is looked up without a statement, and so are the credentials of who signs in and what is shown of them and of the session.
 drop function auth_private.resolve_identity();
+drop function auth_private.find_credentials(text);
+drop function auth_private.user_json(uuid);
+drop function auth_private.session_json(uuid, uuid);
+drop function auth_private.sign_access_token(uuid);
+drop policy signing_secrets_door on auth_private.signing_secrets;
+revoke all on auth_private.signing_secrets from auth_door;
+drop view auth_private.user_directory, auth_private.users_rendered;
+create view auth_private.user_directory as
+select u.id, u.email, u.email_verified, u.name, u.image,
+       array(select r.role from auth.user_roles r where r.user_id operator(pg_catalog.=) u.id order by r.role using operator(pg_catalog.<)) as roles,
+       b.user_id is not null as banned, b.reason as ban_reason, b.expires_at as ban_expires_at,
+       u.attributes, u.created_at, u.updated_at, u.last_sign_in_at
+  from auth.users u
+  left join auth.bans b on b.user_id operator(pg_catalog.=) u.id
+                       and (b.expires_at is null or b.expires_at operator(pg_catalog.>) pg_catalog.clock_timestamp())
+ where (select auth.has_permission('user:list'));
+comment on view auth_private.user_directory is 'Every user for holders of user:list, nobody for anybody else.';
 
 -- get_session needs no statement.
 drop function auth.get_session();
@@ -267,7 +292,7 @@ declare
 begin
     -- In either case these, also after what was done is taken back: whoever holds a transaction open can see its locks.
     lock table auth.users, auth.user_roles, auth.accounts, auth_private.passwords, auth_private.directory_counts in row exclusive mode;
-    user_id := pg_catalog.gen_random_uuid();
+    user_id := auth_private.new_id();
     moment := pg_catalog.clock_timestamp();
     is_taken := exists (select from auth.users u where u.email operator(pg_catalog.=) address);
     if is_taken then
@@ -330,31 +355,28 @@ declare
     opened     timestamptz := pg_catalog.clock_timestamp();
     expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds);
     session_id uuid;
-    place      tid;
 begin
-    -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other.
-    perform from auth.users u where u.id operator(pg_catalog.=) of_user for no key update;
-    -- Also where foreign keys are not followed.
-    if not found then
-        return null;
-    end if;
-    -- "for share": at REPEATABLE READ a password changed since our snapshot stops us here.
+    -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other. "for share": at
+    -- REPEATABLE READ a password changed since our snapshot stops us here. The user also where foreign keys are not followed.
     if checked_hash is not null then
-        perform from auth_private.passwords p
-          where p.user_id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash for share;
+        perform from auth.users u join auth_private.passwords p on p.user_id operator(pg_catalog.=) u.id
+          where u.id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash
+            for no key update of u for share of p;
     else
-        perform from auth.accounts a
-          where a.user_id operator(pg_catalog.=) of_user and a.id operator(pg_catalog.=) checked_account for share;
+        perform from auth.users u join auth.accounts a on a.user_id operator(pg_catalog.=) u.id
+          where u.id operator(pg_catalog.=) of_user and a.id operator(pg_catalog.=) checked_account
+            for no key update of u for share of a;
     end if;
     if not found then
         return null;
     end if;
-    update auth.users u set last_sign_in_at = opened where u.id operator(pg_catalog.=) of_user;
-    insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent)
-    values (of_user, opened, opened, expires, address, agent)
-    returning id, ctid into session_id, place;
-    insert into auth_private.session_keys (token_hash, session_id, epoch, authenticated_at, slides_until, session_ctid)
-    values (key, session_id, read_epoch, opened, case when fixed then expires end, place);
+    with signs_in as (update auth.users u set last_sign_in_at = opened where u.id operator(pg_catalog.=) of_user),
+         session as (insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent)
+                     values (of_user, opened, opened, expires, address, agent)
+                     returning id, ctid as place)
+    insert into auth_private.session_keys as k (token_hash, session_id, epoch, authenticated_at, slides_until, session_ctid)
+    select key, s.id, read_epoch, opened, case when fixed then expires end, s.place from session s
+    returning k.session_id into session_id;
     return session_id;
 end
 $$;
@@ -502,6 +524,8 @@ begin
         select * from (values
             ('table', 'auth_private.directory_counts', 'auth_owner'),
             ('table', 'auth_private.directory_facets', 'auth_owner'),
+            ('table', 'auth_private.user_directory', 'auth_door'),
+            ('function', 'auth_private.new_id()', 'auth_owner'),
             ('function', 'auth.get_session()', 'auth_door'),
             ('function', 'auth_private.register_user(text, text, text, jsonb, text)', 'auth_door'),
             ('function', 'auth_private.guard_user(uuid, boolean)', 'auth_door'),
@@ -537,6 +561,8 @@ begin
     grant execute on function auth.get_session() to anon, authenticated;
 end
 $grants$;
+grant select on auth_private.user_directory to auth_owner;
+grant execute on function auth_private.new_id to auth_door;
 grant select, insert, update, delete on auth_private.directory_counts, auth_private.directory_facets to auth_door;
 
 -- A PostgREST that is running learns of what has changed.

@@ -11,9 +11,9 @@ use crate::domain::access_token::{self, Claims};
 use crate::domain::token::{is_token, token_hash};
 use crate::error::{Code, Error, Result};
 use crate::store::callers::LiveSession;
-use crate::store::{sessions, signing_keys};
+use crate::store::signing_keys;
 use pgrx::iter::TableIterator;
-use pgrx::{Uuid, name, pg_extern};
+use pgrx::{name, pg_extern};
 use serde_json::{Value, json};
 
 /// How much longer than its last token a key verifies: gateways allow for clocks that differ.
@@ -78,27 +78,6 @@ fn new_signing_key() -> TableIterator<'static, (name!(kid, String), name!(public
     TableIterator::once((pair.kid, pair.public, pair.private))
 }
 
-/// `auth_private.sign_access_token()`
-#[pg_extern(sql = false)]
-fn sign_access_token(of_session: Option<Uuid>) -> Option<String> {
-    let session = of_session?;
-    let (kid, private) = signing_keys::current()?;
-    let (user, expires_at) = sessions::subject(session)?;
-    let now = state::unix_time();
-    let claims = Claims {
-        iss: config::issuer(),
-        aud: config::audience(),
-        sub: ids::pure(user),
-        role: access_token::ROLE.to_owned(),
-        sid: ids::pure(session),
-        iat: now,
-        exp: expires_at.min(now + i64::from(config::access_token_lifetime())),
-        jti: uuid::Uuid::from_bytes(crate::domain::token::random_bytes()),
-        nbf: None,
-    };
-    access_token::sign(&claims, kid, &private)
-}
-
 /// The session that a request shows: by an access token, the header X-Session-Token or the cookie, in this order. None where it
 /// shows nothing; what it shows must be good.
 fn identified_by_request() -> Result<Option<LiveSession>> {
@@ -133,7 +112,7 @@ fn by_access_token(authorization: Option<String>, claims: Option<String>) -> Opt
             }
             None => serde_json::from_str(&claims?).ok()?,
         };
-        if !claims.hold(state::unix_time(), &config::issuer(), &config::audience()) {
+        if !claims.hold(state::unix_time(state::clock()), &config::issuer(), &config::audience()) {
             return None;
         }
         caller::session_by_id(ids::servers(claims.sid)).filter(|session| ids::pure(session.user) == claims.sub)

@@ -199,3 +199,9 @@ fn wanted(permissions: &Value) -> Result<Vec<String>> {
     }
     Ok(if asks_for_nothing { Vec::new() } else { wanted })
 }
+
+/// `auth_private.new_id()`
+#[pg_extern(sql = false)]
+fn new_id() -> Uuid {
+    ids::new()
+}

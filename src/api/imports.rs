@@ -5,7 +5,6 @@ use crate::backend::json::WholeJson;
 use crate::backend::raise::{could_not_serialize, run};
 use crate::caller::{self, Record};
 use crate::deeds::attributes;
-use crate::domain::token::random_bytes;
 use crate::domain::user_import::UserImport;
 use crate::error::{Code, Result, invalid, required};
 use crate::store::{callers, imports};
@@ -13,7 +12,6 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::{Uuid, name, pg_extern};
 use std::collections::HashSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Rows that are in memory at a time, and that go into one statement.
 const BATCH: i32 = 1_000;
@@ -112,7 +110,7 @@ fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome]) -> Vec<(usiz
     let (mut now, mut later) = (Vec::new(), Vec::new());
     for (number, user) in users {
         let outcome = &mut outcomes[number];
-        let id = own_id(&user).unwrap_or_else(new_id);
+        let id = own_id(&user).unwrap_or_else(ids::new);
         if let Some(holder) = holders.get(&user.email) {
             (outcome.status, outcome.user) = (EXISTS, Some(*holder));
         } else if ids.contains(&id) {
@@ -134,7 +132,7 @@ fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome]) -> Vec<(usiz
         }
     }
     // Somebody signs up at this moment with what was nobody's a moment ago: the caller tries again.
-    if !now.is_empty() && !imports::create(&now.iter().map(|(id, user)| (*id, user)).collect::<Vec<_>>(), new_id) {
+    if !now.is_empty() && !imports::create(&now.iter().map(|(id, user)| (*id, user)).collect::<Vec<_>>(), ids::new) {
         could_not_serialize();
     }
     later
@@ -142,10 +140,4 @@ fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome]) -> Vec<(usiz
 
 fn own_id(user: &UserImport) -> Option<Uuid> {
     user.id.map(ids::servers)
-}
-
-/// In order of time (UUIDv7, RFC 9562): many at once then land in the same pages of every index. It tells the moment of the import and no more.
-fn new_id() -> Uuid {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    ids::servers(uuid::Builder::from_unix_timestamp_millis(now.as_millis() as u64, &random_bytes()).into_uuid())
 }

@@ -2,9 +2,9 @@
 //! goes on working.
 
 use crate::backend::json::WholeJson;
-use crate::caller;
 use crate::store::sessions;
-use pgrx::pg_extern;
+use crate::{caller, deeds};
+use pgrx::{Uuid, pg_extern};
 
 /// `auth_private.resolve_identity()` of 0.1.0.
 #[pg_extern(sql = false)]
@@ -14,4 +14,10 @@ fn resolve_identity() {}
 #[pg_extern(sql = false)]
 fn get_session() -> Option<WholeJson> {
     sessions::rendered_with_user(caller::live_session()?.id)
+}
+
+/// `auth_private.sign_access_token()` of 0.1.0, a door that nobody but auth_owner may call, and that nothing calls any more.
+#[pg_extern(sql = false)]
+fn sign_access_token(of_session: Option<Uuid>) -> Option<String> {
+    deeds::sessions::access_token(of_session?)
 }

@@ -32,15 +32,17 @@ impl Cursor {
     /// At the first row.
     pub fn open(index: &Index, key: &Key, wanted: Wanted) -> Self {
         let (table, by) = open(index);
-        let (key_type, procedure, collation, datum) = match key {
-            Key::Uuid(id) => (pg_sys::UUIDOID, pg_sys::F_UUID_EQ, pg_sys::InvalidOid, Some(id.as_bytes().as_ptr().into())),
-            Key::Octets(octets) => (pg_sys::BYTEAOID, pg_sys::F_BYTEAEQ, pg_sys::InvalidOid, octets.into_datum()),
-            Key::Text(text) => (pg_sys::TEXTOID, pg_sys::F_TEXTEQ, pg_sys::C_COLLATION_OID.into(), text.into_datum()),
+        let (key_type, procedure, datum) = match key {
+            Key::Uuid(id) => (pg_sys::UUIDOID, pg_sys::F_UUID_EQ, Some(id.as_bytes().as_ptr().into())),
+            Key::Octets(octets) => (pg_sys::BYTEAOID, pg_sys::F_BYTEAEQ, octets.into_datum()),
+            Key::Text(text) => (pg_sys::TEXTOID, pg_sys::F_TEXTEQ, text.into_datum()),
+            Key::All => (pg_sys::InvalidOid, 0, None),
         };
-        let datum = datum.expect("a key");
+        let keys = datum.is_some().into();
         // SAFETY: both are open.
         let (scan, slot, is_row) = unsafe {
-            let strategy = equality(table, by, key_type).unwrap_or_else(|| changed_table());
+            let strategy = equality(table, by, datum.map(|_| key_type)).unwrap_or_else(|| changed_table());
+            let (datum, collation) = (datum.unwrap_or(pg_sys::Datum::null()), *(*by).rd_indcollation);
             // Of the two only a B-tree can do what index-only scans ask of it.
             let is_asked = matches!(wanted, Wanted::Answer) && (*(*by).rd_rel).relam == pg_sys::BTREE_AM_OID;
             pg_guard_ffi_boundary(|| {
@@ -55,12 +57,12 @@ impl Cursor {
                     return (null_mut(), slot, true);
                 }
                 #[cfg(not(feature = "pg18"))]
-                let scan = unguarded::index_beginscan(table, by, snapshot, 1, 0);
+                let scan = unguarded::index_beginscan(table, by, snapshot, keys, 0);
                 #[cfg(feature = "pg18")]
-                let scan = unguarded::index_beginscan(table, by, snapshot, null_mut(), 1, 0);
+                let scan = unguarded::index_beginscan(table, by, snapshot, null_mut(), keys, 0);
                 // Keeps the index's page pinned: between our look at it and at the map VACUUM could otherwise give the row's place away.
                 (*scan).xs_want_itup = is_asked;
-                unguarded::index_rescan(scan, &mut condition, 1, null_mut(), 0);
+                unguarded::index_rescan(scan, &mut condition, keys, null_mut(), 0);
                 let is_row = if is_asked { is_there(scan, slot) } else { fetch(scan, slot) };
                 (scan, slot, is_row)
             })
@@ -118,16 +120,19 @@ fn open(index: &Index) -> (pg_sys::Relation, pg_sys::Relation) {
     }
 }
 
-/// What "equals" is called by an index; none when it is not of this table, of this kind and, first, on a column of this type.
+/// What "equals" is called by an index; none when it is not of this table, of this kind and, where it is asked for a key, first on a column
+/// of its type.
 ///
 /// # Safety
 /// Both are open.
-unsafe fn equality(table: pg_sys::Relation, index: pg_sys::Relation, key_type: pg_sys::Oid) -> Option<pg_sys::StrategyNumber> {
+unsafe fn equality(table: pg_sys::Relation, index: pg_sys::Relation, key_type: Option<pg_sys::Oid>) -> Option<pg_sys::StrategyNumber> {
     // SAFETY: the caller's promise; an index has a column at least, and 0 stands for an expression.
     unsafe {
         let described = (*index).rd_index.as_ref().filter(|described| described.indrelid == (*table).rd_id)?;
-        let column = usize::try_from(*described.indkey.values.as_ptr()).ok()?;
-        type_of((*table).rd_att, column).filter(|found| *found == key_type)?;
+        if key_type.is_some() {
+            let column = usize::try_from(*described.indkey.values.as_ptr()).ok()?;
+            type_of((*table).rd_att, column).filter(|found| Some(*found) == key_type)?;
+        }
         match (*(*index).rd_rel).relam {
             pg_sys::BTREE_AM_OID => Some(pg_sys::BTEqualStrategyNumber as _),
             pg_sys::HASH_AM_OID => Some(pg_sys::HTEqualStrategyNumber as _),
@@ -145,7 +150,7 @@ unsafe fn fetch(scan: pg_sys::IndexScanDesc, slot: *mut pg_sys::TupleTableSlot) 
     unsafe {
         while unguarded::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
             unguarded::slot_getsomeattrs_int(slot, (*(*slot).tts_tupleDescriptor).natts.into());
-            if has_key(slot, (*scan).indexRelation, (*scan).keyData) {
+            if (*scan).numberOfKeys == 0 || has_key(slot, (*scan).indexRelation, (*scan).keyData) {
                 return true;
             }
         }

@@ -1,6 +1,7 @@
 //! Rows through an index, without a statement, as foreign keys' checks and the catalogues are read: a session is looked up in every
-//! statement of everybody, and to start and end a query plan takes several times what the plan does. No policy and no grant stands
-//! between; so this is for the questions alone that decide who is calling and what they hold.
+//! statement of everybody, and to start and end a query plan takes several times what the plan does, most of all after a hash, which leaves
+//! no cache as it was. No policy and no grant stands between; so this is for the questions alone that decide who is calling and what they
+//! hold, and for what is given to whoever has proved it.
 
 use super::cursor::{Cursor, Wanted, unguarded};
 use super::raise::{changed_table, undefined_table};
@@ -83,8 +84,9 @@ fn find(schema: &CStr, name: &CStr) -> Option<u32> {
 pub enum Key<'a> {
     Uuid(Uuid),
     Octets(&'a [u8]),
-    /// Of a column with collation "C".
     Text(&'a str),
+    /// Nothing: every row that is in the index.
+    All,
 }
 
 /// Where a row of a table lies.

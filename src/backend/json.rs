@@ -8,7 +8,7 @@ use pgrx::datum::{Datum, FromDatum, IntoDatum, TimestampWithTimeZone};
 use pgrx::nullable::Nullable;
 use pgrx::pgrx_sql_entity_graph::metadata::{ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin};
 use pgrx::{direct_function_call, direct_function_call_as_datum, pg_sys};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::ffi::{CStr, CString};
@@ -27,6 +27,12 @@ const MAX_OCTETS: usize = 8_000_000;
 pub struct Json(pub Value);
 
 impl Json {
+    /// What it is as JSON. An error where something in it is more than what is read.
+    pub fn of(rendered: &impl Serialize) -> Self {
+        let text = serde_json::to_string(rendered).expect("text");
+        Json(read(&text).unwrap_or_else(|| raise(invalid("jsonb"))))
+    }
+
     /// Reads JSON; none where we cannot.
     pub fn read(text: &str) -> Option<Value> {
         read(text)

@@ -150,9 +150,9 @@ pub fn to_the_millisecond<T>(body: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Seconds since 1970, now.
-pub fn unix_time() -> i64 {
-    clock().div_euclid(1_000_000) + 946_684_800
+/// Such a moment in seconds since 1970.
+pub fn unix_time(moment: i64) -> i64 {
+    moment.div_euclid(1_000_000) + 946_684_800
 }
 
 /// # Safety

@@ -1,13 +1,15 @@
 //! Sessions that have just been opened.
 
 use crate::backend::raise::answer;
-use crate::backend::request;
+use crate::backend::{ids, request, state};
 use crate::caller::{Origin, Record};
 use crate::config;
+use crate::domain::access_token::{self, Claims};
 use crate::domain::address;
-use crate::domain::token::{is_token, new_token, token_hash};
+use crate::domain::token::{is_token, new_token, random_bytes, token_hash};
 use crate::error::Code;
 use crate::store::sessions::{self, NewSession, Proof};
+use crate::store::signing_keys;
 use crate::store::users::{self, Standing};
 use pgrx::Uuid;
 use serde_json::{Value, json};
@@ -71,8 +73,27 @@ pub fn opened(user: Uuid, session: Uuid, token: String, current: Option<Uuid>) -
         "user": users::json(user),
         "session": sessions::json(session, current),
         "token": token,
-        "access_token": sessions::access_token(session),
+        "access_token": access_token(session),
     })
+}
+
+/// An access token of a session that has just been opened or proved; none where there is no key.
+pub fn access_token(session: Uuid) -> Option<String> {
+    let (kid, private) = signing_keys::current()?;
+    let (user, expires_at) = sessions::subject(session)?;
+    let now = state::unix_time(state::clock());
+    let claims = Claims {
+        iss: config::issuer(),
+        aud: config::audience(),
+        sub: ids::pure(user),
+        role: access_token::ROLE.to_owned(),
+        sid: ids::pure(session),
+        iat: now,
+        exp: state::unix_time(expires_at).min(now + i64::from(config::access_token_lifetime())),
+        jti: uuid::Uuid::from_bytes(random_bytes()),
+        nbf: None,
+    };
+    access_token::sign(&claims, kid, &private)
 }
 
 /// Hands the token to a browser, where that is wanted. `max_age` in seconds; none for a session that is to end with the browser.

@@ -1,7 +1,8 @@
 //! Attempts at passwords.
 
-use super::{call, run};
+use super::{Mode, call, run};
 use crate::backend::attempt_counters;
+use crate::backend::index::{self, Index, Key};
 use pgrx::Uuid;
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, Ipv6Addr};
@@ -52,11 +53,20 @@ fn network(address: IpAddr) -> IpAddr {
 /// Counts an attempt before it is made, where that can be done so that nothing takes it back; seconds to wait instead, where it must not be made.
 pub fn begin(subjects: &Subjects, (most, window): (i32, i32)) -> Result<(), i64> {
     // What failed before a restart or on another server.
-    let wait: Option<i32> = call("select auth_private.blocked_for($1, $2, $3)", &[subjects.all().into(), most.into(), window.into()]);
-    if let Some(wait @ 1..) = wait {
-        return Err(wait.into());
+    if have_failed(&subjects.all()) {
+        let wait: Option<i32> = call("select auth_private.blocked_for($1, $2, $3)", &[subjects.all().into(), most.into(), window.into()]);
+        if let Some(wait @ 1..) = wait {
+            return Err(wait.into());
+        }
     }
     attempt_counters::charge(&subjects.all(), most, window)
+}
+
+static FAILURES: Index = Index::new(c"auth_private", c"failed_attempts", c"failed_attempts_subject_idx");
+
+/// Whether the table has anything about one of them; mostly it has not.
+fn have_failed(subjects: &[Vec<u8>]) -> bool {
+    index::as_seen_by(Mode::Write, || subjects.iter().any(|subject| index::has(&FAILURES, &Key::Octets(subject))))
 }
 
 /// Notes a failure in the table, which outlives a restart if the transaction ends well.
@@ -73,5 +83,7 @@ pub fn not_made(subjects: &Subjects) {
 pub fn forgive(subjects: &Subjects) {
     attempt_counters::forgive(&subjects.account);
     attempt_counters::give_back(subjects.address.as_slice());
-    run("select auth_private.forgive_failures($1)", &[subjects.account.clone().into()]);
+    if have_failed(std::slice::from_ref(&subjects.account)) {
+        run("select auth_private.forgive_failures($1)", &[subjects.account.clone().into()]);
+    }
 }

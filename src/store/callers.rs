@@ -78,9 +78,13 @@ fn live(key: SessionKey) -> Option<LiveSession> {
         limited: key.limited,
     })?;
     let user = Key::Uuid(session.user);
-    let epoch: i64 = index::rows(&EPOCHS, &user, |row| row.value::<i64>(3)).iter().sum();
-    let is_good = session.expires_at > state::clock() && key.epoch == epoch && index::has(&USERS, &user);
+    let is_good = session.expires_at > state::clock() && key.epoch == epoch(session.user) && index::has(&USERS, &user);
     is_good.then_some(session)
+}
+
+/// How often all of a user's sessions have been ended.
+pub fn epoch(user: Uuid) -> i64 {
+    index::rows(&EPOCHS, &Key::Uuid(user), |row| row.value::<i64>(3)).iter().sum()
 }
 
 /// A user's application roles, sorted, and what they hold together.

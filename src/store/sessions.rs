@@ -3,7 +3,7 @@
 use super::callers::{self, LiveSession};
 use super::users::{self, RenderedUser};
 use super::{call, first, run};
-use crate::backend::index::{self, Key};
+use crate::backend::index::{self, Found, Key};
 use crate::backend::json::{Json, WholeJson, moment};
 use crate::backend::spi::{self, Mode, Row};
 use crate::error::{Code, Result};
@@ -144,28 +144,24 @@ pub fn keep(session: Uuid) -> bool {
 
 /// A session as clients see it.
 pub fn json(session: Uuid, current: Option<Uuid>) -> Value {
-    call::<Json>("select auth_private.session_json($1, $2)", &[session.into(), current.into()]).map_or(Value::Null, |json| json.0)
+    index::as_seen_by(Mode::Write, || rendered(session, Some(session) == current)).map_or(Value::Null, |(_, session)| Json::of(&session).0)
 }
 
-/// Signs an access token of a session that has just been opened or proved; none where there is no key.
-pub fn access_token(session: Uuid) -> Option<String> {
-    call("select auth_private.sign_access_token($1)", &[session.into()])
-}
-
-/// Whose session it is and when it ends, in seconds since 1970. For functions of auth_door.
+/// Whose session it is and when it ends, in microseconds since 2000-01-01.
 pub fn subject(session: Uuid) -> Option<(Uuid, i64)> {
-    first(
-        Mode::Write,
-        "select s.user_id, pg_catalog.floor(extract(epoch from s.expires_at))::pg_catalog.int8
-           from auth.sessions s where s.id operator(pg_catalog.=) $1",
-        &[session.into()],
-        |row| (row.value(1), row.value(2)),
-    )
+    let subject = |row: &Found| (row.value(2), row.value::<TimestampWithTimeZone>(5).into_inner());
+    index::as_seen_by(Mode::Write, || index::first(&callers::SESSIONS, &Key::Uuid(session), subject))
 }
 
-/// The session in use and its user as clients see them. Without a statement, as it is asked with every page.
+/// The session in use and its user as clients see them, as the calling statement sees them.
 pub fn rendered_with_user(session: Uuid) -> Option<WholeJson> {
-    let (user, rendered) = index::first(&callers::SESSIONS, &Key::Uuid(session), |row| {
+    let (user, session) = rendered(session, true)?;
+    let both = SessionWithUser { session, user: users::rendered_as_seen(user)? };
+    Some(WholeJson::of_text(serde_json::to_string(&both).expect("text")))
+}
+
+fn rendered(session: Uuid, current: bool) -> Option<(Uuid, RenderedSession)> {
+    index::first(&callers::SESSIONS, &Key::Uuid(session), |row| {
         let user: Uuid = row.value(2);
         let rendered = RenderedSession {
             id: session.to_string(),
@@ -176,12 +172,10 @@ pub fn rendered_with_user(session: Uuid) -> Option<WholeJson> {
             ip_address: row.get::<Inet>(6).and_then(|address| address.0.split('/').next().map(str::to_owned)),
             user_agent: row.get(7),
             impersonated_by: row.get::<Uuid>(8).map(|id| id.to_string()),
-            current: true,
+            current,
         };
         (user, rendered)
-    })?;
-    let both = SessionWithUser { session: rendered, user: users::rendered_as_seen(user)? };
-    Some(WholeJson::of_text(serde_json::to_string(&both).expect("text")))
+    })
 }
 
 #[derive(Serialize)]
@@ -190,7 +184,7 @@ struct SessionWithUser {
     user: RenderedUser,
 }
 
-/// As auth_private.session_json.
+/// A session as clients see it.
 #[derive(Serialize)]
 struct RenderedSession {
     id: String,

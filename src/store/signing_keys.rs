@@ -1,20 +1,23 @@
 //! The keys that sign access tokens.
 
 use super::{first, run};
+use crate::backend::index::{self, Found, Index, Key};
 use crate::backend::spi::{self, Mode};
 use crate::domain::access_token::SigningPair;
+use pgrx::datum::TimestampWithTimeZone;
 
-/// Name and private half of the key that signs now. For functions of auth_door.
+/// Of keys that nobody has replaced there is one.
+static SIGNING: Index = Index::new(c"auth_private", c"signing_keys", c"signing_keys_signing_idx");
+static SECRETS: Index = Index::new(c"auth_private", c"signing_secrets", c"signing_secrets_pkey");
+
+/// Name and private half of the key that signs now: for a token of a session that has just been opened or proved, and nothing else.
 pub fn current() -> Option<(String, Vec<u8>)> {
-    first(
-        Mode::Write,
-        "select k.kid, s.private_key
-           from auth_private.signing_keys k
-           join auth_private.signing_secrets s on s.kid operator(pg_catalog.=) k.kid
-          where k.verifies_until is null",
-        &[],
-        |row| (row.value(1), row.value(2)),
-    )
+    index::as_seen_by(Mode::Write, || {
+        let signs = |row: &Found| row.get::<TimestampWithTimeZone>(4).is_none().then(|| row.value(1));
+        let kid: String = index::first(&SIGNING, &Key::All, signs)??;
+        let private = index::first(&SECRETS, &Key::Text(&kid), |row| row.value(2))?;
+        Some((kid, private))
+    })
 }
 
 /// A public key, while it verifies. For functions of auth_door.

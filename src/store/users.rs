@@ -16,20 +16,24 @@ use serde_json::value::RawValue;
 
 /// A user as clients see it; none when there is no such user. Asks no permission: its callers have.
 pub fn json(user: Uuid) -> Option<Value> {
-    call::<Json>("select auth_private.user_json($1)", &[user.into()]).map(|json| json.0)
+    index::as_seen_by(Mode::Write, || json_for_reader(user))
 }
 
-/// The same, for who has no need to read it: without a statement.
+/// The same, in a function that only reads: as the calling statement sees it.
+pub fn json_for_reader(user: Uuid) -> Option<Value> {
+    rendered_as_seen(user).map(|user| Json::of(&user).0)
+}
+
+/// The same, for who has no need to read it.
 pub fn rendered(user: Uuid) -> Option<WholeJson> {
     let user = index::as_seen_by(Mode::Write, || rendered_as_seen(user))?;
     Some(WholeJson::of_text(serde_json::to_string(&user).expect("text")))
 }
 
-/// The same as the calling statement sees it.
+/// A user as the calling statement sees them.
 pub fn rendered_as_seen(user: Uuid) -> Option<RenderedUser> {
-    let ban = index::first(&BANS, &Key::Uuid(user), |row| (row.get::<String>(2), row.get::<TimestampWithTimeZone>(5)));
-    let ban = ban.filter(|(_, end)| end.is_none_or(|end| end.into_inner() > state::clock()));
-    let (banned, (ban_reason, ban_expires_at)) = (ban.is_some(), ban.unwrap_or_default());
+    let ban = ban(user);
+    let (banned, (ban_reason, ban_expires_at)) = (ban.is_some(), ban.unzip());
     let mut roles: Vec<String> = index::rows(&callers::ROLES_OF_USERS, &Key::Uuid(user), |row| row.value(2));
     roles.sort_unstable();
     index::first(&callers::USERS, &Key::Uuid(user), |row| RenderedUser {
@@ -41,7 +45,7 @@ pub fn rendered_as_seen(user: Uuid) -> Option<RenderedUser> {
         roles,
         banned,
         ban_reason,
-        ban_expires_at: ban_expires_at.map(moment),
+        ban_expires_at: ban_expires_at.flatten().map(moment),
         attributes: row.value::<WholeJson>(6).raw(),
         created_at: moment(row.value(7)),
         updated_at: moment(row.value(8)),
@@ -51,9 +55,10 @@ pub fn rendered_as_seen(user: Uuid) -> Option<RenderedUser> {
 
 static BANS: Index = Index::new(c"auth", c"bans", c"bans_pkey");
 
-/// As [`json`], in a function that only reads.
-pub fn json_for_reader(user: Uuid) -> Option<Value> {
-    first(Mode::Read, "select auth_private.user_json($1)", &[user.into()], |row| row.get::<Json>(1)).flatten().map(|json| json.0)
+/// Why a user is banned at this moment, and until when.
+pub fn ban(user: Uuid) -> Option<(String, Option<TimestampWithTimeZone>)> {
+    let ban = index::first(&BANS, &Key::Uuid(user), |row| (row.value(2), row.get::<TimestampWithTimeZone>(5)));
+    ban.filter(|(_, end)| end.is_none_or(|end| end.into_inner() > state::clock()))
 }
 
 /// Whose address it is, where the caller may know.
@@ -266,7 +271,7 @@ pub fn delete(user: Uuid, by_themselves: bool) -> (bool, Option<String>) {
     erased
 }
 
-/// A user as clients see them, as auth_private.users_rendered.
+/// A user as clients see them, as auth_private.user_directory.
 #[derive(Serialize)]
 pub struct RenderedUser {
     id: String,
