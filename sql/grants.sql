@@ -96,13 +96,13 @@ grant update (updated_at) on auth.roles to auth_door; -- to lock a row
 grant select, insert, delete on auth_private.failed_attempts to auth_door;
 grant insert on auth.audit_log to auth_door;
 grant select on auth_private.signing_keys to auth_door;
-revoke all on auth_private.signing_secrets from auth_door; -- said aloud: no statement reads a private key
+revoke all on auth_private.signing_secrets from auth_door; -- said aloud: it was so until 0.1.0
 grant select, insert, update, delete on auth_private.directory_counts, auth_private.directory_facets to auth_door;
+grant execute on function auth_private.new_id to auth_door;
 grant select on auth_private.user_directory, auth_private.live_sessions to auth_owner;
 
 -- What auth_eraser needs: code of strangers runs as it.
 grant select (id), delete on auth.users to auth_eraser;
-grant execute on function auth_private.new_id to auth_door;
 grant execute on function auth_private.erasing, auth_private.erase_user to auth_eraser;
 
 -- What auth_role_manager needs: it knows its roles, who is calling, and how to say so.

@@ -156,6 +156,47 @@ fn an_index_that_is_not_ours_is_not_read() {
     assert_eq!(ann.refused("select auth.uid()").sqlstate, "42804");
 }
 
+/// As after DROP INDEX CONCURRENTLY that somebody has interrupted: it lacks what was written since, and nobody would be throttled.
+#[test]
+fn an_index_that_is_not_complete_or_sorts_otherwise_is_not_read() {
+    let db = Database::new();
+    db.user("Ann");
+    let (mut dba, sign_in) = (db.dba(), format!("select auth.sign_in('ann@example.org', '{PASSWORD}')"));
+    for flag in ["indisvalid", "indisready"] {
+        let set = |to: bool| {
+            format!(
+                "begin; set local allow_system_table_mods = on; update pg_index set {flag} = {to} where indexrelid = 'auth_private.failed_attempts_subject_idx'::regclass; commit"
+            )
+        };
+        dba.run(&set(false));
+        assert_eq!(db.app().refused(&sign_in).sqlstate, "42804", "{flag}");
+        dba.run(&set(true));
+        db.app().json(&sign_in);
+    }
+    dba.run("create collation public.folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+             drop index auth.users_email_key; create unique index users_email_key on auth.users (email collate public.folding) where email is not null");
+    assert_eq!(db.app().refused(&sign_in).sqlstate, "42804");
+}
+
+#[test]
+fn what_looks_like_a_number_to_our_reader_is_text_where_it_is_text() {
+    let db = Database::new();
+    let mut ann = db.user("Ann");
+    for text in ["$serde_json::private::Number", "a \"$serde_json::private::Number\": \"1\"", "\\\"$serde_json::private::RawValue\":1"] {
+        let session: serde_json::Value = db
+            .app()
+            .client
+            .query_one("select auth.sign_in('ann@example.org', $1, user_agent => $2)", &[&PASSWORD, &text])
+            .expect("a session")
+            .get(0);
+        assert_eq!(session["session"]["user_agent"], text);
+        let patch = serde_json::json!({"name": text});
+        let user: serde_json::Value = ann.client.query_one("select auth.update_user(auth.uid(), $1)", &[&patch]).expect("a user").get(0);
+        assert_eq!(user["name"], text);
+        assert_eq!(ann.json("select auth.get_session()")["user"]["name"], text);
+    }
+}
+
 #[test]
 fn a_user_is_gone_at_once_whatever_the_visibility_map_says() {
     let db = Database::new();

@@ -116,6 +116,42 @@ fn failing_calls_leave_no_memory_no_lock_and_no_slot_behind() {
     assert!(app.is_signed_in());
 }
 
+/// Texts of two megabytes for every argument that takes one, and JSON that cannot be read.
+#[test]
+fn what_was_given_with_a_refused_call_does_not_stay() {
+    let cluster = with_ann("large", &[("auth.max_failed_attempts", "100"), ("log_min_messages", "fatal")]);
+    let mut dba = cluster.connect("postgres", "postgres");
+    dba.run(
+        r#"create table public.large as select repeat('x', 2000000) as text, array[repeat('x', 2000000)] as texts, '{"$serde_json::private::Number": "1"}'::jsonb as json;
+         grant select on public.large to public"#,
+    );
+    let calls: Vec<String> = dba.column(
+        "select format('select %s(%s) from public.large', p.oid::regproc, string_agg(case t when 'text' then 'text' when 'text[]' then 'texts' when 'jsonb' then 'json' when 'uuid' then 'gen_random_uuid()' else 'null::' || t end, ', ' order by n))
+           from pg_proc p, unnest(p.proargtypes::regtype[]::text[]) with ordinality as a (t, n)
+          where p.pronamespace = 'auth'::regnamespace and p.prorettype <> 'trigger'::regtype
+          group by p.oid having bool_or(t in ('text', 'text[]', 'jsonb'))",
+    );
+    assert!(calls.len() > 30, "{}", calls.len());
+    let signed_in = cluster.connect("app", "postgres").json(SIGN_IN);
+    let mut callers = [
+        cluster.connect("app", "postgres"),
+        cluster.connect("app", "postgres").adopt("ann@example.org", &signed_in),
+        cluster.connect("service", "postgres"),
+    ];
+    for caller in &mut callers {
+        let pid = pid(caller);
+        for call in &calls {
+            let mut sizes = (0..8).map(|_| {
+                assert_ne!(outcome(caller, call), "gone", "{call}");
+                status(pid, "RssAnon:")
+            });
+            let before = sizes.nth(2).expect("a size");
+            let growth = sizes.last().expect("a size").saturating_sub(before);
+            assert!(growth < 3 << 20, "{call}: {growth} octets in five calls");
+        }
+    }
+}
+
 /// Of a process, in octets.
 fn lazily_free(pid: i32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).expect("a process");

@@ -18,8 +18,8 @@ create policy signing_keys_update on auth_private.signing_keys for update to aut
 create policy signing_keys_delete on auth_private.signing_keys for delete to auth_owner using ((select auth.has_permission('settings:update')));
 create policy signing_keys_door on auth_private.signing_keys for select to auth_door using (true);
 
--- signing_secrets: the private halves. A table of its own, because whoever replaces a key need not be able to read one: no statement can,
--- of whatever role of ours.
+-- signing_secrets: the private halves. A table of its own, because whoever replaces a key need not be able to read one: there is no policy
+-- that lets any role do so.
 -- Neither table is dumped: a pg_dump that is lost signs nothing, and the restored database has made its own key.
 create table auth_private.signing_secrets (
     kid         text not null constraint signing_secrets_pkey primary key

@@ -15,7 +15,7 @@ use serde_json::json;
 /// `auth.get_user_by_provider_id()`
 #[pg_extern(sql = false)]
 fn get_user_by_provider_id(provider: Option<String>, provider_user_id: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::identified()?;
         let found = provider.as_deref().zip(provider_user_id.as_deref()).and_then(|(name, id)| accounts::find(Mode::Read, name, id));
         let user = found.map(|(_, user)| user);
@@ -31,7 +31,7 @@ fn get_user_by_provider_id(provider: Option<String>, provider_user_id: Option<St
 /// `auth.update_user_provider_id()`
 #[pg_extern(sql = false)]
 fn update_user_provider_id(user_id: Option<Uuid>, provider: Option<String>, provider_user_id: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::back_end()?;
         let (user, provider, id) = named(user_id, provider, provider_user_id)?;
         caller.must_dominate(user)?;
@@ -65,7 +65,7 @@ fn list_accounts(
         name!(updated_at, TimestampWithTimeZone),
     ),
 > {
-    run(|| {
+    run(move || {
         let caller = caller::identified()?;
         if user_id.is_some() && user_id != caller.user() {
             caller.must_hold("user:get")?;
@@ -80,7 +80,7 @@ fn list_accounts(
 /// `auth.link_account()`
 #[pg_extern(sql = false)]
 fn link_account(user_id: Option<Uuid>, provider: Option<String>, provider_user_id: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::back_end()?;
         let (user, provider, id) = named(user_id, provider, provider_user_id)?;
         caller.must_dominate(user)?;
@@ -97,7 +97,7 @@ fn link_account(user_id: Option<Uuid>, provider: Option<String>, provider_user_i
 /// `auth.unlink_account()`
 #[pg_extern(sql = false)]
 fn unlink_account(account_id: Option<Uuid>) {
-    run(|| {
+    run(move || {
         caller::writable()?;
         let caller = caller::identified()?;
         if let Some(person) = caller.person() {

@@ -33,7 +33,7 @@ fn list_audit_log(
         name!(details, Json),
     ),
 > {
-    run(|| {
+    run(move || {
         caller::with_permission("audit:read")?;
         let page_size = page_size.unwrap_or(100);
         if !(1..=1000).contains(&page_size) {

@@ -20,7 +20,7 @@ const MOST_MICROS: i64 = MOST_DAYS as i64 * 24 * 60 * 60 * 1_000_000;
 /// `auth.ban_user()`
 #[pg_extern(sql = false)]
 fn ban_user(user_id: Option<Uuid>, ban_reason: Option<String>, ban_expires_in: Option<Interval>) -> WholeJson {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("user:ban")?;
         let user = required(user_id, "user_id")?;
         let reason = ban_reason.map(profile::ban_reason).transpose()?.flatten();
@@ -36,7 +36,7 @@ fn ban_user(user_id: Option<Uuid>, ban_reason: Option<String>, ban_expires_in: O
 /// `auth.unban_user()`
 #[pg_extern(sql = false)]
 fn unban_user(user_id: Option<Uuid>) -> WholeJson {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("user:ban")?;
         let user = required(user_id, "user_id")?;
         caller.must_dominate_at_once(user)?;

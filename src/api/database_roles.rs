@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// `auth.create_role()`
 #[pg_extern(sql = false)]
 fn create_role(role_name: Option<String>, can_login: Option<bool>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("database-role:create")?;
         let name = required(role_name, "role_name")?;
         role_name::new(&name)?;
@@ -51,7 +51,7 @@ fn list_roles() -> TableIterator<
         name!(updated_at, TimestampWithTimeZone),
     ),
 > {
-    run(|| {
+    run(move || {
         caller::with_permission("database-role:list")?;
         let rows = database_roles::list().into_iter().filter_map(|role| {
             let managed = role.managed?;
@@ -64,7 +64,7 @@ fn list_roles() -> TableIterator<
 /// `auth.get_role()`
 #[pg_extern(sql = false)]
 fn get_role(role_name: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         caller::with_permission("database-role:get")?;
         let name = required(role_name, "role_name")?;
         role_name::existing(&name)?;
@@ -79,7 +79,7 @@ fn get_role(role_name: Option<String>) -> Json {
 /// `auth.reset_role_password()`
 #[pg_extern(sql = false)]
 fn reset_role_password(role_name: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("database-role:reset-password")?;
         let name = required(role_name, "role_name")?;
         role_name::existing(&name)?;
@@ -93,7 +93,7 @@ fn reset_role_password(role_name: Option<String>) -> Json {
 /// `auth.set_role_verifier()`
 #[pg_extern(sql = false)]
 fn set_role_verifier(role_name: Option<String>, verifier: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("database-role:reset-password")?;
         let (name, verifier) = (required(role_name, "role_name")?, required(verifier, "verifier")?);
         role_name::existing(&name)?;
@@ -107,7 +107,7 @@ fn set_role_verifier(role_name: Option<String>, verifier: Option<String>) -> Jso
 /// `auth.delete_role()`
 #[pg_extern(sql = false)]
 fn delete_role(role_name: Option<String>) -> Option<Json> {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("database-role:delete")?;
         let name = required(role_name, "role_name")?;
         role_name::existing(&name)?;
@@ -128,7 +128,7 @@ fn delete_role(role_name: Option<String>) -> Option<Json> {
 /// `auth.protect_role()`
 #[pg_extern(sql = false)]
 fn protect_role(role_name: Option<String>, protected: Option<bool>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("database-role:protect")?;
         let name = required(role_name, "role_name")?;
         role_name::existing(&name)?;

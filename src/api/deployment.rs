@@ -29,7 +29,7 @@ const MANIFEST: &str = include_str!("manifest.txt");
 /// `auth.verify_install()`
 #[pg_extern(sql = false)]
 fn verify_install() -> TableIterator<'static, (name!(object, String), name!(problem, String))> {
-    run(|| {
+    run(move || {
         caller::with_permission("settings:get")?;
         let expected: BTreeMap<&str, &str> = MANIFEST.lines().filter_map(|line| line.split_once(": ")).collect();
         let found: BTreeMap<String, String> = manifest::read().into_iter().collect();
@@ -48,7 +48,7 @@ fn verify_install() -> TableIterator<'static, (name!(object, String), name!(prob
 #[pg_extern(sql = false)]
 fn check_deployment()
 -> TableIterator<'static, (name!(item, String), name!(severity, String), name!(finding, String), name!(advice, String))> {
-    run(|| {
+    run(move || {
         caller::with_permission("settings:get")?;
         let findings = [logs(), server(), roles(), settings(), queue()].into_iter().flatten();
         let rows: Vec<_> = findings.map(|f| (f.item.to_owned(), f.severity.to_owned(), f.finding, f.advice.to_owned())).collect();

@@ -15,7 +15,7 @@ use pgrx::pg_extern;
 /// `auth.send_verification_email()`
 #[pg_extern(sql = false)]
 fn send_verification_email(email: Option<String>) {
-    run(|| {
+    run(move || {
         let caller = caller::not_impersonating()?;
         let own = || caller.user().and_then(users::json).and_then(|user| user["email"].as_str().map(str::to_owned));
         if email.is_none() && matches!(caller, Caller::Ended) {
@@ -34,7 +34,7 @@ fn send_verification_email(email: Option<String>) {
 /// `auth.verify_email()`
 #[pg_extern(sql = false)]
 fn verify_email(token: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         caller::not_impersonating()?;
         let token = required(token, "token")?;
         let verified = tokens::verify_address(token::token_hash(&token)).ok_or(Code::INVALID_TOKEN)?;
@@ -55,7 +55,7 @@ fn verify_email(token: Option<String>) -> Json {
 /// `auth.change_email()`
 #[pg_extern(sql = false)]
 fn change_email(new_email: Option<String>) {
-    run(|| {
+    run(move || {
         let person = caller::oneself()?;
         person.must_be_fresh()?;
         let new = Email::parse(&required(new_email, "new_email")?)?;

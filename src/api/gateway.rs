@@ -22,7 +22,7 @@ const OVERLAP_SECONDS: i32 = 60;
 /// `auth.pre_request()`
 #[pg_extern(sql = false)]
 fn pre_request() {
-    run(|| {
+    run(move || {
         // Nothing that any other login role notes about a request is believed, or every one of them could say who it is.
         if !request::is_behind_gateway() || state::is_strangers_code() {
             return Ok(());
@@ -57,7 +57,7 @@ fn postgrest_config() {
 /// `auth.rotate_signing_key()`
 #[pg_extern(sql = false)]
 fn rotate_signing_key() -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("settings:update")?;
         let pair = access_token::new_pair();
         let overlap = config::access_token_lifetime().saturating_add(OVERLAP_SECONDS);

@@ -15,7 +15,7 @@ const WHILE_OFF: i32 = 60;
 /// `auth.purge_expired()`
 #[pg_extern(sql = false)]
 fn purge_expired(max_rows: Option<i32>) -> i32 {
-    run(|| {
+    run(move || {
         caller::administrator("settings:update")?;
         let max_rows = max_rows.unwrap_or(1_000);
         if !(1..=MAX_ROWS).contains(&max_rows) {

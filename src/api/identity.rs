@@ -2,7 +2,7 @@
 
 use crate::backend::identity::{self, Identity, Scope};
 use crate::backend::ids;
-use crate::backend::json::{Json, WholeJson};
+use crate::backend::json::{Given, WholeJson};
 use crate::backend::raise::run;
 use crate::backend::{request, state};
 use crate::caller::{self, Caller};
@@ -40,7 +40,7 @@ fn current_user_roles() -> Vec<String> {
 /// `auth.has_permission()`
 #[pg_extern(sql = false)]
 fn has_permission(permission: Option<String>) -> bool {
-    run(|| {
+    run(move || {
         let permission = required(permission, "permission")?;
         must_exist(&permission)?;
         Ok(caller::current().holds(&permission))
@@ -49,14 +49,14 @@ fn has_permission(permission: Option<String>) -> bool {
 
 /// `auth.has_permissions()`
 #[pg_extern(sql = false)]
-fn has_permissions(permissions: Option<Json>, user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> bool {
-    run(|| {
+fn has_permissions(permissions: Option<Given>, user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> bool {
+    run(move || {
         let caller = caller::current().identified()?;
         let about_another = roles.is_none() && user_id.is_some() && user_id != caller.user();
         if about_another {
             caller.must_hold("user:get")?;
         }
-        let wanted = wanted(&required(permissions, "permissions")?.0)?;
+        let wanted = wanted(&required(permissions, "permissions")?.read()?)?;
         let held = match (roles, user_id) {
             (Some(roles), _) => {
                 let roles: Vec<String> = roles.into_iter().collect::<Option<_>>().ok_or_else(|| invalid("roles"))?;
@@ -77,7 +77,7 @@ fn has_permissions(permissions: Option<Json>, user_id: Option<Uuid>, roles: Opti
 /// `auth.use_session()`
 #[pg_extern(sql = false)]
 fn use_session(token: Option<String>, is_local: Option<bool>) -> Uuid {
-    run(|| {
+    run(move || {
         let token = required(token, "token")?;
         let (is_behind_gateway, is_local) = (request::is_behind_gateway(), is_local.unwrap_or(true));
         // The gateway's next request on this connection is somebody else's.

@@ -19,7 +19,7 @@ const LONGEST_MICROS: i64 = 60 * 60 * 1_000_000;
 /// `auth.impersonate_user()`
 #[pg_extern(sql = false)]
 fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> Json {
-    run(|| {
+    run(move || {
         caller::writable()?;
         // A person, not a database role: every line of the audit log is to name who looked.
         let person = caller::signed_in()?;
@@ -58,7 +58,7 @@ fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> Json {
 /// `auth.stop_impersonating()`
 #[pg_extern(sql = false)]
 fn stop_impersonating() -> Json {
-    run(|| {
+    run(move || {
         caller::writable()?;
         let person = caller::signed_in()?;
         let session = person.session.clone();

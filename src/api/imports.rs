@@ -31,7 +31,7 @@ const EXISTS: &str = "exists";
 fn import_users(
     users: Option<WholeJson>,
 ) -> TableIterator<'static, (name!(email, Option<String>), name!(status, String), name!(user_id, Option<Uuid>))> {
-    run(|| {
+    run(move || {
         let caller = caller::back_end()?;
         let users = required(users, "users")?;
         if !users.is_array() {

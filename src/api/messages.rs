@@ -39,7 +39,7 @@ fn claim_messages(
         name!(created_at, TimestampWithTimeZone),
     ),
 > {
-    run(|| {
+    run(move || {
         caller::writable()?;
         let max_messages = page_size(max_messages, 10, "max_messages")?;
         let leased = messages::lease(max_messages, config::message_lease(), config::message_interval());
@@ -67,7 +67,7 @@ fn claim(mut message: messages::Leased) -> Option<Claimed> {
 /// `auth.complete_message()`
 #[pg_extern(sql = false)]
 fn complete_message(id: Option<Uuid>) -> bool {
-    run(|| {
+    run(move || {
         caller::writable()?;
         Ok(messages::settle(required(id, "id")?, None))
     })
@@ -76,7 +76,7 @@ fn complete_message(id: Option<Uuid>) -> bool {
 /// `auth.fail_message()`
 #[pg_extern(sql = false)]
 fn fail_message(id: Option<Uuid>, error: Option<String>) -> bool {
-    run(|| {
+    run(move || {
         caller::writable()?;
         let (id, error) = (required(id, "id")?, required(error, "error")?);
         Ok(messages::settle(id, Some(&error.chars().take(MAX_ERROR).collect::<String>())))
@@ -100,7 +100,7 @@ fn list_messages(
         name!(parked, bool),
     ),
 > {
-    run(|| {
+    run(move || {
         caller::with_permission("settings:get")?;
         let rows = messages::list(self::page_size(page_size, 100, "page_size")?).into_iter();
         Ok(TableIterator::new(rows.map(|m: Waiting| {
@@ -112,7 +112,7 @@ fn list_messages(
 /// `auth.retry_message()`
 #[pg_extern(sql = false)]
 fn retry_message(id: Option<Uuid>) -> bool {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("settings:update")?;
         let id = required(id, "id")?;
         let retried = messages::retry(id);

@@ -16,7 +16,7 @@ use pgrx::pg_extern;
 /// `auth.request_password_reset()`
 #[pg_extern(sql = false)]
 fn request_password_reset(email: Option<String>) {
-    run(|| {
+    run(move || {
         let caller = caller::not_impersonating()?;
         let email = Email::parse(&required(email, "email")?)?;
         state::to_the_millisecond(|| {
@@ -31,7 +31,7 @@ fn request_password_reset(email: Option<String>) {
 /// `auth.reset_password()`
 #[pg_extern(sql = false)]
 fn reset_password(token: Option<String>, new_password: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         caller::not_impersonating()?;
         let (token, password) = (required(token, "token")?, required(new_password, "new_password")?);
         let password = Password::chosen(&password, &config::password_policy())?;

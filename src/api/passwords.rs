@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// `auth.change_password()`
 #[pg_extern(sql = false)]
 fn change_password(current_password: Option<String>, new_password: Option<String>, revoke_other_sessions: Option<bool>) -> Json {
-    run(|| {
+    run(move || {
         let person = caller::oneself()?;
         let policy = config::password_policy();
         let (current, new) = (required(current_password, "current_password")?, required(new_password, "new_password")?);
@@ -51,7 +51,7 @@ fn change_password(current_password: Option<String>, new_password: Option<String
 /// `auth.verify_password()`
 #[pg_extern(sql = false)]
 fn verify_password(password: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         let person = caller::oneself()?;
         let password = Password::presented(&required(password, "password")?, &config::password_policy())?;
         if prove(&person, &password)?.is_none() {
@@ -67,7 +67,7 @@ fn verify_password(password: Option<String>) -> Json {
 /// `auth.set_password()`
 #[pg_extern(sql = false)]
 fn set_password(new_password: Option<String>) {
-    run(|| {
+    run(move || {
         let person = caller::oneself()?;
         person.must_be_fresh()?;
         let password = Password::chosen(&required(new_password, "new_password")?, &config::password_policy())?;
@@ -90,7 +90,7 @@ fn set_password(new_password: Option<String>) {
 /// `auth.set_user_password()`
 #[pg_extern(sql = false)]
 fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke_sessions: Option<bool>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("user:set-password")?;
         let user = required(user_id, "user_id")?;
         let policy = config::password_policy();

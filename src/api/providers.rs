@@ -36,7 +36,7 @@ fn sign_in_with_provider(
     ip_address: Option<String>,
     user_agent: Option<String>,
 ) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::back_end()?;
         let vouched = Vouched {
             provider: profile::provider(required(provider, "provider")?)?,

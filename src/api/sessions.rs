@@ -1,7 +1,7 @@
 //! Signing up, in and out, and a user's own sessions.
 
 use crate::backend::identity;
-use crate::backend::json::Json;
+use crate::backend::json::{Given, Json};
 use crate::backend::raise::{answer, could_not_serialize, run};
 use crate::caller::{self, Attempt, Caller, Origin, Record, hash_password, is_outdated, is_same_password};
 use crate::config;
@@ -27,11 +27,11 @@ fn sign_up(
     password: Option<String>,
     name: Option<String>,
     image: Option<String>,
-    attributes: Option<Json>,
+    attributes: Option<Given>,
     ip_address: Option<String>,
     user_agent: Option<String>,
 ) -> Json {
-    run(|| {
+    run(move || {
         caller::writable()?;
         if !config::sign_up() {
             return Err(Code::SIGN_UP_DISABLED.into());
@@ -41,7 +41,7 @@ fn sign_up(
         let password = Password::chosen(&password, &config::password_policy())?;
         let name = profile::name(name.unwrap_or_default())?;
         let image = image.map(profile::image).transpose()?;
-        let attributes = attributes::stored(attributes.map_or_else(|| json!({}), |json| json.0))?;
+        let attributes = attributes::stored(attributes.map_or_else(|| Ok(json!({})), Given::read)?)?;
         let origin = Origin::new(ip_address.as_deref(), user_agent)?;
         let applicant = Applicant { email: email.as_str(), name: &name, image: image.as_deref(), attributes };
         let record = Record::of(&Caller::Anonymous, "sign_up");
@@ -104,7 +104,7 @@ fn sign_in(
     ip_address: Option<String>,
     user_agent: Option<String>,
 ) -> Json {
-    run(|| {
+    run(move || {
         caller::writable()?;
         let (email, password) = (required(email, "email")?, required(password, "password")?);
         let email = Email::parse(&email)?;
@@ -131,7 +131,7 @@ fn sign_in(
 /// `auth.refresh_session()`
 #[pg_extern(sql = false)]
 fn refresh_session(token: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         caller::writable()?;
         let token = required(token, "token")?;
         let (session, user) = sessions::find_by_token(token::token_hash(&token)).ok_or(Code::INVALID_SESSION)?;
@@ -146,7 +146,7 @@ fn refresh_session(token: Option<String>) -> Json {
 /// `auth.sign_out()`
 #[pg_extern(sql = false)]
 fn sign_out() -> bool {
-    run(|| {
+    run(move || {
         caller::writable()?;
         let caller = Caller::User(caller::signed_in()?);
         let record = Record::of(&caller, "sign_out").to(caller.user());
@@ -177,7 +177,7 @@ fn list_sessions() -> TableIterator<
         name!(current, bool),
     ),
 > {
-    run(|| {
+    run(move || {
         let session = caller::signed_in()?.session;
         let rows = sessions::list(session.user, false).into_iter().map(move |s: ListedSession| s.row(Some(session.id)));
         Ok(TableIterator::new(rows))
@@ -187,7 +187,7 @@ fn list_sessions() -> TableIterator<
 /// `auth.revoke_session()`
 #[pg_extern(sql = false)]
 fn revoke_session(session_id: Option<Uuid>) -> bool {
-    run(|| {
+    run(move || {
         caller::writable()?;
         let caller = Caller::User(caller::signed_in()?);
         let session = required(session_id, "session_id")?;
@@ -203,13 +203,13 @@ fn revoke_session(session_id: Option<Uuid>) -> bool {
 /// `auth.revoke_sessions()`
 #[pg_extern(sql = false)]
 fn revoke_sessions() -> i32 {
-    run(|| revoke_own("revoke_sessions", false))
+    run(move || revoke_own("revoke_sessions", false))
 }
 
 /// `auth.revoke_other_sessions()`
 #[pg_extern(sql = false)]
 fn revoke_other_sessions() -> i32 {
-    run(|| revoke_own("revoke_other_sessions", true))
+    run(move || revoke_own("revoke_other_sessions", true))
 }
 
 fn revoke_own(action: &'static str, keep_current: bool) -> Result<i32> {

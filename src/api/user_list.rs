@@ -45,7 +45,7 @@ fn list_users(
         name!(last_sign_in_at, Option<TimestampWithTimeZone>),
     ),
 > {
-    run(|| {
+    run(move || {
         caller::with_permission("user:list")?;
         let filters = [
             search_value,
@@ -97,7 +97,7 @@ fn list_users_page(
     after_cursor: Option<String>,
     count: Option<String>,
 ) -> WholeJson {
-    run(|| {
+    run(move || {
         caller::with_permission("user:list")?;
         let filters = [
             search_value,

@@ -19,7 +19,7 @@ const MAX_DESCRIPTION: usize = 1_000;
 /// `auth.set_user_roles()`
 #[pg_extern(sql = false)]
 fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("user:set-role")?;
         let user = required(user_id, "user_id")?;
         let roles = roles::grantable(required(roles, "roles")?)?;
@@ -36,7 +36,7 @@ fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> 
 /// `auth.define_user_role()`
 #[pg_extern(sql = false)]
 fn define_user_role(name: Option<String>, permissions: Option<Vec<Option<String>>>, description: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("role:define")?;
         let name = required(name, "name")?;
         let permissions =
@@ -75,7 +75,7 @@ fn define_user_role(name: Option<String>, permissions: Option<Vec<Option<String>
 /// `auth.drop_user_role()`
 #[pg_extern(sql = false)]
 fn drop_user_role(name: Option<String>) {
-    run(|| {
+    run(move || {
         let caller = caller::administrator("role:define")?;
         let name = required(name, "name")?;
         let role = user_roles::get(&name).ok_or(Code::ROLE_NOT_FOUND)?;
@@ -106,7 +106,7 @@ fn list_user_roles() -> TableIterator<
         name!(updated_at, TimestampWithTimeZone),
     ),
 > {
-    run(|| {
+    run(move || {
         caller::with_permission("role:list")?;
         let row = |role: UserRole| (role.name, role.description, role.built_in, role.permissions, role.created_at, role.updated_at);
         Ok(TableIterator::new(user_roles::list().into_iter().map(row)))

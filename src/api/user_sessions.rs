@@ -27,7 +27,7 @@ fn list_user_sessions(
         name!(current, bool),
     ),
 > {
-    run(|| {
+    run(move || {
         let caller = caller::with_permission("session:list")?;
         let user = required(user_id, "user_id")?;
         users::json_for_reader(user).ok_or(Code::USER_NOT_FOUND)?;
@@ -39,7 +39,7 @@ fn list_user_sessions(
 /// `auth.revoke_user_session()`
 #[pg_extern(sql = false)]
 fn revoke_user_session(session_id: Option<Uuid>) -> bool {
-    run(|| {
+    run(move || {
         caller::writable()?;
         let caller = caller::with_permission("session:revoke")?;
         let session = required(session_id, "session_id")?;
@@ -57,7 +57,7 @@ fn revoke_user_session(session_id: Option<Uuid>) -> bool {
 /// `auth.revoke_user_sessions()`
 #[pg_extern(sql = false)]
 fn revoke_user_sessions(user_id: Option<Uuid>) -> i32 {
-    run(|| {
+    run(move || {
         caller::writable()?;
         let caller = caller::with_permission("session:revoke")?;
         let user = required(user_id, "user_id")?;

@@ -1,6 +1,6 @@
 //! Users: reading, creating, changing, deleting.
 
-use crate::backend::json::Json;
+use crate::backend::json::{Given, Json};
 use crate::backend::raise::run;
 use crate::backend::turns;
 use crate::caller::{self, Caller, Record, hash_password};
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 /// `auth.get_user()`
 #[pg_extern(sql = false)]
 fn get_user(user_id: Option<Uuid>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::identified()?;
         if user_id.is_none() || user_id != caller.user() {
             caller.must_hold("user:get")?;
@@ -30,7 +30,7 @@ fn get_user(user_id: Option<Uuid>) -> Json {
 /// `auth.get_user_by_email()`
 #[pg_extern(sql = false)]
 fn get_user_by_email(email: Option<String>) -> Json {
-    run(|| {
+    run(move || {
         let caller = caller::identified()?;
         let own = email.as_deref().and_then(|email| Email::parse(email).ok()).and_then(|email| users::find_by_email(email.as_str()));
         if own.is_none() || own != caller.user() {
@@ -49,10 +49,10 @@ fn create_user(
     password: Option<String>,
     name: Option<String>,
     roles: Option<Vec<Option<String>>>,
-    attributes: Option<Json>,
+    attributes: Option<Given>,
     email_verified: Option<bool>,
 ) -> Json {
-    run(|| {
+    run(move || {
         caller::writable()?;
         let caller = caller::with_permission("user:create")?;
         if roles.is_some() || password.is_some() {
@@ -64,7 +64,7 @@ fn create_user(
         let email = Email::parse(&required(email, "email")?)?;
         let password = password.map(|text| Password::chosen(&text, &config::password_policy())).transpose()?;
         let name = profile::name(name.unwrap_or_default())?;
-        let attributes = attributes::stored(attributes.map_or_else(|| json!({}), |json| json.0))?;
+        let attributes = attributes::stored(attributes.map_or_else(|| Ok(json!({})), Given::read)?)?;
         let roles = match roles {
             Some(roles) => roles::grantable(roles)?,
             None => vec![permission::USER.to_owned()],
@@ -83,13 +83,14 @@ fn create_user(
 
 /// `auth.update_user()`
 #[pg_extern(sql = false)]
-fn update_user(user_id: Option<Uuid>, patch: Option<Json>) -> Json {
-    run(|| {
+fn update_user(user_id: Option<Uuid>, patch: Option<Given>) -> Json {
+    run(move || {
         caller::writable()?;
         let caller = caller::identified()?;
-        authorise(&caller, user_id, patch.as_ref().map(|patch| &patch.0))?;
+        let patch = patch.map(Given::read).transpose()?;
+        authorise(&caller, user_id, patch.as_ref())?;
         let user = required(user_id, "user_id")?;
-        let patch = UserPatch::parse(required(patch, "patch")?.0)?;
+        let patch = UserPatch::parse(required(patch, "patch")?)?;
         patch.attributes.clone().map(attributes::stored).transpose()?;
         let new_roles = patch.roles.clone().map(|roles| roles::grantable(roles.into_iter().map(Some).collect())).transpose()?;
         let new_ban = bans::Change::plan(&patch.ban)?;
@@ -121,13 +122,13 @@ fn update_user(user_id: Option<Uuid>, patch: Option<Json>) -> Json {
 
 /// `auth.update_user_attributes()`
 #[pg_extern(sql = false)]
-fn update_user_attributes(user_id: Option<Uuid>, attributes: Option<Json>) -> Json {
-    run(|| {
+fn update_user_attributes(user_id: Option<Uuid>, attributes: Option<Given>) -> Json {
+    run(move || {
         caller::writable()?;
         let caller = caller::identified()?;
         authorise(&caller, user_id, None)?;
         let user = required(user_id, "user_id")?;
-        let attributes = attributes::stored(required(attributes, "attributes")?.0)?;
+        let attributes = attributes::stored(required(attributes, "attributes")?.read()?)?;
         caller.must_dominate(user)?;
         let before = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         if attributes.as_object().is_none_or(|keys| keys.is_empty()) {
@@ -152,7 +153,7 @@ fn update_user_attributes(user_id: Option<Uuid>, attributes: Option<Json>) -> Js
 /// `auth.delete_user()`
 #[pg_extern(sql = false)]
 fn delete_user(user_id: Option<Uuid>) -> bool {
-    run(|| {
+    run(move || {
         caller::writable()?;
         authorise_deletion(&caller::identified()?, user_id)?;
         let user = required(user_id, "user_id")?;

@@ -1,6 +1,6 @@
 //! A scan of one of our indexes, and the rows it comes to.
 
-use super::index::{Index, Key, Place, type_of};
+use super::index::{Index, Key, Place, described_by};
 use super::raise::{changed_table, undefined_table};
 use pgrx::datum::IntoDatum;
 use pgrx::pg_sys;
@@ -49,7 +49,18 @@ impl Cursor {
                 let slot = unguarded::table_slot_create(table, null_mut());
                 let snapshot = unguarded::GetActiveSnapshot();
                 let mut condition = pg_sys::ScanKeyData::default();
-                unguarded::ScanKeyEntryInitialize(&mut condition, 0, 1, strategy, pg_sys::InvalidOid, collation, procedure.into(), datum);
+                if keys > 0 {
+                    unguarded::ScanKeyEntryInitialize(
+                        &mut condition,
+                        0,
+                        1,
+                        strategy,
+                        pg_sys::InvalidOid,
+                        collation,
+                        procedure.into(),
+                        datum,
+                    );
+                }
                 if let Wanted::Near(Some(place)) = wanted
                     && lies_at(place, table, snapshot, slot)
                     && has_key(slot, by, &mut condition)
@@ -120,18 +131,21 @@ fn open(index: &Index) -> (pg_sys::Relation, pg_sys::Relation) {
     }
 }
 
-/// What "equals" is called by an index; none when it is not of this table, of this kind and, where it is asked for a key, first on a column
-/// of its type.
+/// What "equals" is called by an index; none when it is not of this table, of this kind, complete and, where it is asked for a key, first on a
+/// column of its type and with that column's collation. One that is being dropped lacks the newest rows.
 ///
 /// # Safety
 /// Both are open.
 unsafe fn equality(table: pg_sys::Relation, index: pg_sys::Relation, key_type: Option<pg_sys::Oid>) -> Option<pg_sys::StrategyNumber> {
     // SAFETY: the caller's promise; an index has a column at least, and 0 stands for an expression.
     unsafe {
-        let described = (*index).rd_index.as_ref().filter(|described| described.indrelid == (*table).rd_id)?;
-        if key_type.is_some() {
+        let described = (*index).rd_index.as_ref()?;
+        if described.indrelid != (*table).rd_id || !described.indisvalid || !described.indisready {
+            return None;
+        }
+        if let Some(key_type) = key_type {
             let column = usize::try_from(*described.indkey.values.as_ptr()).ok()?;
-            type_of((*table).rd_att, column).filter(|found| Some(*found) == key_type)?;
+            described_by((*table).rd_att, column).filter(|of| of.atttypid == key_type && of.attcollation == *(*index).rd_indcollation)?;
         }
         match (*(*index).rd_rel).relam {
             pg_sys::BTREE_AM_OID => Some(pg_sys::BTEqualStrategyNumber as _),

@@ -2,7 +2,8 @@
 //! each page for the first time takes a millisecond, and several where the system gives them back in between.
 //!
 //! It lies in huge pages, and after a hash the system is told that it may have them: it takes them when it is short of memory, and
-//! until then they are there without asking. So a pool of idle connections holds no memory that somebody else needs.
+//! until then they are there without asking. So a pool of idle connections holds no memory that somebody else needs. Where there are no
+//! huge pages, or where the system counts what is promised and not what is used (`vm.overcommit_memory = 2`), nothing is kept.
 
 use crate::domain::argon2id::Memory;
 use argon2::Block;
@@ -11,7 +12,7 @@ use std::cell::RefCell;
 
 /// What the system has pages of, where it has huge ones.
 const HUGE_PAGE: usize = 2 << 20;
-/// A hash that came from elsewhere may need more. Where the system promises no more memory than it has, what is kept counts.
+/// The most that RFC 9106 recommends. A hash that came from elsewhere may need more.
 const KEPT_AT_MOST: usize = 64 << 20;
 
 thread_local! {
@@ -34,7 +35,7 @@ impl HashMemory {
     /// Lets the system have the memory when it needs some. Ordinary pages, of which there are thousands, are sooner given back.
     fn rest(&mut self) {
         #[cfg(target_os = "linux")]
-        if let Some(map) = self.0.as_ref().filter(|map| map.len() <= KEPT_AT_MOST && *huge::ARE_THERE) {
+        if let Some(map) = self.0.as_ref().filter(|map| map.len() <= KEPT_AT_MOST + HUGE_PAGE && *linux::LETS_KEEP) {
             // SAFETY: nobody refers to what is in it, and the next hash writes each block before it reads it.
             if unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::Free) }.is_ok() {
                 return;
@@ -51,8 +52,11 @@ impl Memory for HashMemory {
         if self.0.as_ref().is_none_or(|map| map.len() < octets) {
             self.0 = None;
             self.0 = Some(MmapOptions::new().len(octets).map_anon().ok()?);
+            // A core dump would otherwise show what the last password was hashed to on the way, which is sooner guessed than the hash.
             #[cfg(target_os = "linux")]
-            self.0.as_ref()?.advise(memmap2::Advice::HugePage).ok();
+            for advice in [memmap2::Advice::HugePage, memmap2::Advice::DontDump] {
+                self.0.as_ref()?.advise(advice).ok();
+            }
         }
         let start = self.0.as_mut()?.as_mut_ptr();
         let aligned = start.wrapping_add(start.align_offset(HUGE_PAGE)).cast::<Block>();
@@ -63,11 +67,13 @@ impl Memory for HashMemory {
 }
 
 #[cfg(target_os = "linux")]
-mod huge {
+mod linux {
+    use std::fs::read_to_string;
     use std::sync::LazyLock;
 
-    /// Whether the system makes huge pages of what asks for them.
-    pub static ARE_THERE: LazyLock<bool> = LazyLock::new(|| {
-        std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").is_ok_and(|setting| !setting.contains("[never]"))
+    /// Whether the system makes huge pages of what asks for them, and counts no memory that it may take.
+    pub static LETS_KEEP: LazyLock<bool> = LazyLock::new(|| {
+        read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").is_ok_and(|setting| !setting.contains("[never]"))
+            && read_to_string("/proc/sys/vm/overcommit_memory").is_ok_and(|setting| setting.trim() != "2")
     });
 }

@@ -101,7 +101,7 @@ impl Found {
         // SAFETY: the slot holds a row with all of its columns taken apart; FromDatum copies. A column of another type, which is one that
         // somebody has changed, is not read: its octets would be taken for addresses.
         unsafe {
-            if type_of((*self.0).tts_tupleDescriptor, column) != Some(T::type_oid()) {
+            if described_by((*self.0).tts_tupleDescriptor, column).is_none_or(|of| of.atttypid != T::type_oid()) {
                 changed_table();
             }
             let (values, nulls) = ((*self.0).tts_values, (*self.0).tts_isnull);
@@ -197,11 +197,11 @@ pub fn has(index: &Index, key: &Key) -> bool {
     })
 }
 
-/// The type of a column, counted from 1.
+/// What the catalogue says of a column, counted from 1.
 ///
 /// # Safety
-/// It must describe rows.
-pub(super) unsafe fn type_of(rows: pg_sys::TupleDesc, column: usize) -> Option<pg_sys::Oid> {
+/// It must describe rows, for as long as what is returned is used.
+pub(super) unsafe fn described_by<'a>(rows: pg_sys::TupleDesc, column: usize) -> Option<&'a pg_sys::FormData_pg_attribute> {
     // SAFETY: the caller's promise; as pgrx finds the columns.
     unsafe {
         let columns = (*rows).natts as usize;
@@ -209,6 +209,6 @@ pub(super) unsafe fn type_of(rows: pg_sys::TupleDesc, column: usize) -> Option<p
         let first: *const pg_sys::FormData_pg_attribute = (*rows).attrs.as_ptr();
         #[cfg(feature = "pg18")]
         let first: *const pg_sys::FormData_pg_attribute = (*rows).compact_attrs.as_ptr().add(columns).cast();
-        (1..=columns).contains(&column).then(|| (*first.add(column - 1)).atttypid)
+        (1..=columns).contains(&column).then(|| &*first.add(column - 1))
     }
 }

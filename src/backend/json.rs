@@ -1,8 +1,8 @@
 //! jsonb in and out. Not pgrx's type: that one panics at what it cannot read, and rounds numbers to what a float holds.
 
 use super::memory;
-use super::raise::raise;
-use crate::error::invalid;
+use super::raise::changed_table;
+use crate::error::{Result, invalid};
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum, IntoDatum, TimestampWithTimeZone};
 use pgrx::nullable::Nullable;
@@ -27,15 +27,26 @@ const MAX_OCTETS: usize = 8_000_000;
 pub struct Json(pub Value);
 
 impl Json {
-    /// What it is as JSON. An error where something in it is more than what is read.
+    /// What it is as JSON. An error where a table holds what cannot be read.
     pub fn of(rendered: &impl Serialize) -> Self {
         let text = serde_json::to_string(rendered).expect("text");
-        Json(read(&text).unwrap_or_else(|| raise(invalid("jsonb"))))
+        Json(read(&text).unwrap_or_else(|| changed_table()))
     }
 
     /// Reads JSON; none where we cannot.
     pub fn read(text: &str) -> Option<Value> {
         read(text)
+    }
+}
+
+/// A jsonb that a client gives, which may be one that cannot be read. Whether it is can be said within [`run`](super::raise::run) alone: before,
+/// other arguments are there already, which an error would jump over and leave behind for as long as the connection lasts.
+pub struct Given(Option<Value>);
+
+impl Given {
+    /// INVALID_ARGUMENT for one that cannot be read.
+    pub fn read(self) -> Result<Value> {
+        self.0.ok_or_else(|| invalid("jsonb"))
     }
 }
 
@@ -140,8 +151,7 @@ fn depth(text: &str) -> usize {
 }
 
 fn read(text: &str) -> Option<Value> {
-    // With serde's arbitrary precision an object of this key is a number: data would change in silence.
-    if text.len() > MAX_LENGTH || depth(text) > MAX_DEPTH || text.contains("$serde_json::private::") {
+    if text.len() > MAX_LENGTH || depth(text) > MAX_DEPTH || has_number_key(text) {
         return None;
     }
     let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -149,7 +159,17 @@ fn read(text: &str) -> Option<Value> {
     Value::deserialize(&mut deserializer).ok()
 }
 
-impl FromDatum for Json {
+/// Whether some object has a key that, with serde's arbitrary precision, makes a number of it: data would change in silence.
+fn has_number_key(text: &str) -> bool {
+    const KEYS: &str = "\"$serde_json::private::";
+    text.match_indices(KEYS).any(|(at, _)| {
+        // Of a text that only mentions it the quotes are escaped; a text that is nothing else is no key.
+        let rest = text[at + KEYS.len()..].trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+        rest.strip_prefix('"').is_some_and(|rest| rest.trim_ascii_start().starts_with(':'))
+    })
+}
+
+impl FromDatum for Given {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _type: pg_sys::Oid) -> Option<Self> {
         if is_null {
             return None;
@@ -157,7 +177,7 @@ impl FromDatum for Json {
         // SAFETY: the caller's promise: a jsonb. Its text is a C string in the server's memory.
         let value = unsafe {
             if pg_sys::toast_raw_datum_size(datum) > MAX_OCTETS {
-                raise(invalid("jsonb"));
+                return Some(Given(None));
             }
             let text = memory::with_reserve(|| {
                 let detoasted = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
@@ -167,7 +187,15 @@ impl FromDatum for Json {
             pg_sys::pfree(text.as_ptr().cast_mut().cast());
             value
         };
-        Some(Json(value.unwrap_or_else(|| raise(invalid("jsonb")))))
+        Some(Given(value))
+    }
+}
+
+impl FromDatum for Json {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, kind: pg_sys::Oid) -> Option<Self> {
+        // SAFETY: the caller's promise.
+        let given = unsafe { Given::from_polymorphic_datum(datum, is_null, kind) }?;
+        Some(Json(given.0.unwrap_or_else(|| changed_table())))
     }
 }
 
@@ -200,12 +228,13 @@ macro_rules! argument {
         unsafe impl SqlTranslatable for $type {
             const TYPE_IDENT: &'static str = $ident;
             const TYPE_ORIGIN: TypeOrigin = TypeOrigin::External;
-            const ARGUMENT_SQL: Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("jsonb"));
-            const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));
+            const ARGUMENT_SQL: std::result::Result<SqlMappingRef, ArgumentError> = Ok(SqlMappingRef::literal("jsonb"));
+            const RETURN_SQL: std::result::Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::literal("jsonb")));
         }
     };
 }
 
+argument!(Given "pg_auth::Given");
 argument!(Json "pg_auth::Json");
 argument!(WholeJson "pg_auth::WholeJson");
 

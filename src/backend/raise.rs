@@ -25,7 +25,8 @@ thread_local! {
     static OTHERS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs the body of a public function; what it refuses is raised with the catalogue's SQLSTATE. So is what the server refuses in the
+/// Runs the body of a public function, which owns the function's arguments: whoever raises jumps over what is left of the function, and what
+/// somebody still owns there stays in memory for as long as the connection lasts. What the body refuses is raised with the catalogue's SQLSTATE. So is what the server refuses in the
 /// instant between a check and the deed; nothing is undone by catching that, so it is raised again, in words that clients know.
 pub fn run<T>(body: impl FnOnce() -> Result<T>) -> T {
     let before = OTHERS.replace(false);
@@ -129,13 +130,13 @@ pub fn answer(error: &Error, message: Option<String>, details: Value) -> Value {
 }
 
 /// Raises an error with the catalogue's SQLSTATE.
-pub fn raise(error: Error) -> ! {
+fn raise(error: Error) -> ! {
     let (sqlstate, message, detail) = render(&error);
     let hint = error.hint.filter(|_| request::current().is_none()).map(|hint| in_server_memory(hint.to_owned()));
     drop(error);
     let (message, detail) = (in_server_memory(message), in_server_memory(detail));
-    // SAFETY: the error jumps over the frames between here and the server; nothing in them needs dropping any more, and the
-    // strings lie in the server's memory. "%s", since a message is not a format.
+    // SAFETY: the error jumps over the frames between here and the server; nothing in them needs dropping any more (see `run`, which alone
+    // calls this), and the strings lie in the server's memory. "%s", since a message is not a format.
     unsafe {
         if errstart(pg_sys::PGERROR as c_int, std::ptr::null()) {
             errcode(sqlstate);
