@@ -207,7 +207,7 @@ impl<'a> Client<'a> {
         let level = *self.chance.pick(&["read committed", "read committed", "repeatable read", "serializable"]);
         let transaction = self.transaction(level != "read committed");
         if !matches!(self.ask(&format!("begin isolation level {level}")), Reply::Result(_)) {
-            self.ask("rollback");
+            self.roll_back();
             return self.end(transaction, Moment::MAX, Fate::RolledBack);
         }
         let mut is_whole = true;
@@ -220,17 +220,25 @@ impl<'a> Client<'a> {
         }
         let committing = self.now();
         let fate = if !is_whole || self.chance.percent(20) {
-            self.ask("rollback");
+            self.roll_back();
             Fate::RolledBack
         } else {
             match self.ask("commit") {
                 Reply::Result(_) => Fate::Committed,
-                Reply::Refused(_) => Fate::RolledBack,
+                Reply::Refused(_) => {
+                    self.roll_back();
+                    Fate::RolledBack
+                }
                 Reply::Lost => Fate::Unknown,
             }
         };
         self.end(transaction, committing, fate);
         self.identity = None;
+    }
+
+    /// Also where the nemesis cancels just that: the transaction would go on, with the next calls in it.
+    fn roll_back(&mut self) {
+        while matches!(self.ask("rollback"), Reply::Refused(_)) {}
     }
 
     /// A call, sometimes behind a savepoint and taken back to it; false when the transaction cannot go on.
