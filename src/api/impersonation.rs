@@ -2,10 +2,10 @@
 
 use crate::backend::identity::{self, Identity};
 use crate::backend::ids;
-use crate::backend::json::Json;
+use crate::backend::json::{Json, WholeJson};
 use crate::backend::raise::run;
 use crate::caller::{self, Caller, Origin, Record};
-use crate::deeds;
+use crate::deeds::sessions::Shown;
 use crate::domain::permission::IMPERSONATE_ADMINS;
 use crate::domain::token;
 use crate::error::{Code, invalid, required};
@@ -18,7 +18,7 @@ const LONGEST_MICROS: i64 = 60 * 60 * 1_000_000;
 
 /// `auth.impersonate_user()`
 #[pg_extern(sql = false)]
-fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> Json {
+fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> WholeJson {
     run(move || {
         caller::writable()?;
         // A person, not a database role: every line of the audit log is to name who looked.
@@ -48,10 +48,10 @@ fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> Json {
         let address = Origin::of_connection().address;
         let session =
             sessions::open_impersonation(user, &actor, token::token_hash(&token), lifetime, address).ok_or(Code::USER_NOT_FOUND)?;
-        let opened = deeds::sessions::opened(user, session, token, Some(actor.id));
+        let opened = Shown::of(session, token, Some(actor.id));
         let record = Record::of(&caller, "impersonate_user").to(Some(user)).with("session_id", session.to_string());
-        record.with("expires_at", opened["session"]["expires_at"].clone()).ok();
-        Ok(Json(opened))
+        record.with("expires_at", opened.expires_at()).ok();
+        Ok(WholeJson::of(&opened))
     })
 }
 

@@ -1,6 +1,6 @@
 //! Passwords: a user's own, and those set by administrators.
 
-use crate::backend::json::Json;
+use crate::backend::json::{Json, WholeJson};
 use crate::backend::raise::{answer, run};
 use crate::caller::{self, Attempt, Caller, Origin, Person, Record, hash_password};
 use crate::config;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 /// `auth.change_password()`
 #[pg_extern(sql = false)]
-fn change_password(current_password: Option<String>, new_password: Option<String>, revoke_other_sessions: Option<bool>) -> Json {
+fn change_password(current_password: Option<String>, new_password: Option<String>, revoke_other_sessions: Option<bool>) -> WholeJson {
     run(move || {
         let person = caller::oneself()?;
         let policy = config::password_policy();
@@ -38,19 +38,19 @@ fn change_password(current_password: Option<String>, new_password: Option<String
             sessions::end_all(user, false)?;
             let origin = Origin::of_connection();
             let opened = deeds::sessions::open(user, known.epoch + 1, Proof::Password(&hash), !limited, &origin);
-            opened.ok_or(Code::USER_NOT_FOUND)?.render(user, !limited)
+            opened.ok_or(Code::USER_NOT_FOUND)?.render(!limited)
         } else {
             sessions::freshen(session);
-            json!({"user": users::json(user), "session": sessions::json(session, Some(session)), "token": null})
+            WholeJson::of(&json!({"user": users::json(user), "session": sessions::json(session, Some(session)), "token": null}))
         };
         record.ok();
-        Ok(Json(changed))
+        Ok(changed)
     })
 }
 
 /// `auth.verify_password()`
 #[pg_extern(sql = false)]
-fn verify_password(password: Option<String>) -> Json {
+fn verify_password(password: Option<String>) -> WholeJson {
     run(move || {
         let person = caller::oneself()?;
         let password = Password::presented(&required(password, "password")?, &config::password_policy())?;
@@ -60,7 +60,7 @@ fn verify_password(password: Option<String>) -> Json {
         sessions::freshen(person.session.id);
         let user = person.session.user;
         Record::of(&Caller::User(person), "verify_password").to(Some(user)).ok();
-        Ok(Json(json!({})))
+        Ok(WholeJson::of(&json!({})))
     })
 }
 
@@ -132,8 +132,8 @@ fn prove(person: &Person, password: &Password) -> Result<Option<Known>> {
 }
 
 /// The answer to a wrong password, which is on record.
-fn wrong_password(person: &Person, action: &'static str) -> Json {
+fn wrong_password(person: &Person, action: &'static str) -> WholeJson {
     let record = Record::of(&Caller::User(person.clone()), action).to(Some(person.session.user));
     record.failed(Code::INVALID_PASSWORD, &Origin::of_connection());
-    Json(answer(&Code::INVALID_PASSWORD.into(), None, Value::Null))
+    answer(&Code::INVALID_PASSWORD.into(), None, Value::Null)
 }

@@ -1,6 +1,6 @@
 //! Signing in with an identity provider.
 
-use crate::backend::json::Json;
+use crate::backend::json::WholeJson;
 use crate::backend::raise::{could_not_serialize, run};
 use crate::caller::{self, Origin, Record};
 use crate::config;
@@ -35,7 +35,7 @@ fn sign_in_with_provider(
     create_user: Option<bool>,
     ip_address: Option<String>,
     user_agent: Option<String>,
-) -> Json {
+) -> WholeJson {
     run(move || {
         let caller = caller::back_end()?;
         let vouched = Vouched {
@@ -57,11 +57,10 @@ fn sign_in_with_provider(
         }
         if is_new && must_verify {
             record.by(user, None).ok_from(&origin);
-            return Ok(Json(none_yet(users::json(user))));
+            return Ok(none_yet(users::json(user)));
         }
         // Unlinked or deleted in between.
-        let admitted = admit(&standing, Proof::Account(account), true, record, &origin).ok_or(Code::ACCOUNT_NOT_FOUND)?;
-        Ok(Json(admitted))
+        Ok(admit(&standing, Proof::Account(account), true, record, &origin).ok_or(Code::ACCOUNT_NOT_FOUND)?)
     })
 }
 

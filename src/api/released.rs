@@ -19,5 +19,6 @@ fn get_session() -> Option<WholeJson> {
 /// `auth_private.sign_access_token()` of 0.1.0, a door that nobody but auth_owner may call, and that nothing calls any more.
 #[pg_extern(sql = false)]
 fn sign_access_token(of_session: Option<Uuid>) -> Option<String> {
-    deeds::sessions::access_token(of_session?)
+    let session = of_session?;
+    deeds::sessions::access_token(session, &sessions::fresh(session, None)?)
 }

@@ -1,10 +1,11 @@
 //! Signing up, in and out, and a user's own sessions.
 
 use crate::backend::identity;
-use crate::backend::json::{Given, Json};
+use crate::backend::json::{Given, WholeJson};
 use crate::backend::raise::{answer, could_not_serialize, run};
 use crate::caller::{self, Attempt, Caller, Origin, Record, hash_password, is_outdated, is_same_password};
 use crate::config;
+use crate::deeds::sessions::Shown;
 use crate::deeds::{self, attributes, mail};
 use crate::domain::email::Email;
 use crate::domain::password::Password;
@@ -30,7 +31,7 @@ fn sign_up(
     attributes: Option<Given>,
     ip_address: Option<String>,
     user_agent: Option<String>,
-) -> Json {
+) -> WholeJson {
     run(move || {
         caller::writable()?;
         if !config::sign_up() {
@@ -46,7 +47,7 @@ fn sign_up(
         let applicant = Applicant { email: email.as_str(), name: &name, image: image.as_deref(), attributes };
         let record = Record::of(&Caller::Anonymous, "sign_up");
         if config::require_email_verification() {
-            return Ok(Json(apply(&applicant, &password, record, &origin)?));
+            return apply(&applicant, &password, record, &origin);
         }
         // Before it is known whether the address is taken, so that the time does not tell.
         let hash = hash_password(&password)?;
@@ -57,12 +58,12 @@ fn sign_up(
             mail::verification(applicant.email, Some(user));
         }
         record.by(user, Some(opened.session)).ok_from(&origin);
-        Ok(Json(opened.render(user, true)))
+        Ok(opened.render(true))
     })
 }
 
 /// A sign-up where the address must be verified first: the same answer, work and mail whether it is taken or not.
-fn apply(applicant: &Applicant, password: &Password, record: Record, origin: &Origin) -> Result<Value> {
+fn apply(applicant: &Applicant, password: &Password, record: Record, origin: &Origin) -> Result<WholeJson> {
     let holder = passwords::find_credentials(applicant.email);
     let unproven = holder.as_ref().filter(|holder| !holder.standing.email_verified);
     // Who signs up again with the same password is the same person; with another one, nobody can say whose address it is. Either
@@ -103,7 +104,7 @@ fn sign_in(
     remember_me: Option<bool>,
     ip_address: Option<String>,
     user_agent: Option<String>,
-) -> Json {
+) -> WholeJson {
     run(move || {
         caller::writable()?;
         let (email, password) = (required(email, "email")?, required(password, "password")?);
@@ -118,19 +119,19 @@ fn sign_in(
         let hash = found.as_ref().and_then(|found| found.hash.as_deref());
         let right = attempt.check(&password, hash)?;
         let Some((found, hash)) = found.as_ref().zip(hash).filter(|_| right) else {
-            return Ok(Json(refuse(record, &origin)));
+            return Ok(refuse(record, &origin));
         };
         let renewed = renew(&found.standing, hash, &password)?;
         let hash = renewed.as_deref().unwrap_or(hash);
         let again = record.clone();
         let admitted = deeds::sessions::admit(&found.standing, Proof::Password(hash), remember_me, record, &origin);
-        Ok(Json(admitted.unwrap_or_else(|| refuse(again, &origin))))
+        Ok(admitted.unwrap_or_else(|| refuse(again, &origin)))
     })
 }
 
 /// `auth.refresh_session()`
 #[pg_extern(sql = false)]
-fn refresh_session(token: Option<String>) -> Json {
+fn refresh_session(token: Option<String>) -> WholeJson {
     run(move || {
         caller::writable()?;
         let token = required(token, "token")?;
@@ -139,7 +140,7 @@ fn refresh_session(token: Option<String>) -> Json {
             Record::of(&Caller::Anonymous, "refresh_session").by(user, Some(session)).ok();
         }
         let current = caller::current().person().map(|person| person.session.id);
-        Ok(Json(deeds::sessions::opened(user, session, token, current)))
+        Ok(WholeJson::of(&Shown::of(session, token, current)))
     })
 }
 
@@ -228,7 +229,7 @@ fn revoke_own(action: &'static str, keep_current: bool) -> Result<i32> {
     Ok(ended)
 }
 
-fn refuse(record: Record, origin: &Origin) -> Value {
+fn refuse(record: Record, origin: &Origin) -> WholeJson {
     record.failed(Code::INVALID_EMAIL_OR_PASSWORD, origin);
     answer(&Code::INVALID_EMAIL_OR_PASSWORD.into(), None, Value::Null)
 }

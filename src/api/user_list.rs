@@ -125,7 +125,7 @@ fn list_users_page(
         let (limit, offset) = query.bounds();
         let users: Vec<RenderedUser> = users.into_iter().map(RenderedUser::from).collect();
         let page = Page { users, total, limit, offset, next_cursor };
-        Ok(WholeJson::of_text(serde_json::to_string(&page).expect("text")))
+        Ok(WholeJson::of(&page))
     })
 }
 

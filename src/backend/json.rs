@@ -71,9 +71,9 @@ impl FromDatum for WholeJson {
 }
 
 impl WholeJson {
-    /// JSON text of ours.
-    pub fn of_text(text: String) -> Self {
-        let text = CString::new(text).expect("JSON escapes NUL");
+    /// What it is as JSON.
+    pub fn of(rendered: &impl Serialize) -> Self {
+        let text = CString::new(serde_json::to_string(rendered).expect("text")).expect("JSON escapes NUL");
         // SAFETY: a C string that outlives the call.
         let datum = unsafe { direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())]) };
         WholeJson(datum.expect("jsonb_in is strict"))
@@ -201,7 +201,7 @@ impl FromDatum for Json {
 
 impl IntoDatum for Json {
     fn into_datum(self) -> Option<pg_sys::Datum> {
-        Some(WholeJson::of_text(self.0.to_string()).0)
+        Some(WholeJson::of(&self.0).0)
     }
 
     fn type_oid() -> pg_sys::Oid {

@@ -1,5 +1,6 @@
 //! Errors on their way out.
 
+use super::json::WholeJson;
 use super::{memory, request};
 use crate::error::{Code, Error, Result};
 use pgrx::pg_sys;
@@ -121,12 +122,13 @@ pub fn log_once(line: &str) {
 }
 
 /// A failed credential, as an answer: raising would roll back the record of the attempt with everything else.
-pub fn answer(error: &Error, message: Option<String>, details: Value) -> Value {
+pub fn answer(error: &Error, message: Option<String>, details: Value) -> WholeJson {
     let entry = error.code.entry();
     if let Some(request) = request::current() {
         request.respond_with_status(entry.http);
     }
-    json!({"code": entry.code, "message": message.unwrap_or_else(|| entry.sentence.to_owned()), "details": details, "hint": null})
+    let message = message.unwrap_or_else(|| entry.sentence.to_owned());
+    WholeJson::of(&json!({"code": entry.code, "message": message, "details": details, "hint": null}))
 }
 
 /// Raises an error with the catalogue's SQLSTATE.

@@ -1,5 +1,6 @@
 //! Sessions that have just been opened.
 
+use crate::backend::json::WholeJson;
 use crate::backend::raise::answer;
 use crate::backend::{ids, request, state};
 use crate::caller::{Origin, Record};
@@ -8,10 +9,10 @@ use crate::domain::access_token::{self, Claims};
 use crate::domain::address;
 use crate::domain::token::{is_token, new_token, random_bytes, token_hash};
 use crate::error::Code;
-use crate::store::sessions::{self, NewSession, Proof};
-use crate::store::signing_keys;
-use crate::store::users::{self, Standing};
+use crate::store::sessions::{self, Fresh, NewSession, Proof, RenderedSession};
+use crate::store::users::{RenderedUser, Standing};
 use pgrx::Uuid;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// A session that has just been opened, and its token.
@@ -39,15 +40,15 @@ pub fn open(user: Uuid, epoch: i64, proof: Proof, remember_me: bool, origin: &Or
 
 impl Opened {
     /// What the client gets, and the cookie where it is wanted.
-    pub fn render(self, user: Uuid, remember_me: bool) -> Value {
+    pub fn render(self, remember_me: bool) -> WholeJson {
         set_cookie(&self.token, remember_me.then(|| config::session_lifetime(true)));
-        opened(user, self.session, self.token, None)
+        WholeJson::of(&Shown::of(self.session, self.token, None))
     }
 }
 
 /// Opens a session for who has proved who they are, writes it down and renders it, unless they are banned or have not proved their
 /// address; that is then the answer.
-pub fn admit(standing: &Standing, proof: Proof, remember_me: bool, record: Record, origin: &Origin) -> Option<Value> {
+pub fn admit(standing: &Standing, proof: Proof, remember_me: bool, record: Record, origin: &Origin) -> Option<WholeJson> {
     if let Some((reason, expires_at)) = &standing.ban {
         record.failed(Code::BANNED_USER, origin);
         let details = json!({"reason": reason, "expires_at": expires_at});
@@ -59,41 +60,53 @@ pub fn admit(standing: &Standing, proof: Proof, remember_me: bool, record: Recor
     }
     let opened = open(standing.user, standing.epoch, proof, remember_me, origin)?;
     record.by(standing.user, Some(opened.session)).ok_from(origin);
-    Some(opened.render(standing.user, remember_me))
+    Some(opened.render(remember_me))
 }
 
 /// What is returned where the address must be verified before there is a session.
-pub fn none_yet(user: Option<Value>) -> Value {
-    json!({"user": user, "session": null, "token": null, "access_token": null})
+pub fn none_yet(user: Option<Value>) -> WholeJson {
+    WholeJson::of(&json!({"user": user, "session": null, "token": null, "access_token": null}))
 }
 
 /// What opens a session returns: the only place where its token is shown.
-pub fn opened(user: Uuid, session: Uuid, token: String, current: Option<Uuid>) -> Value {
-    json!({
-        "user": users::json(user),
-        "session": sessions::json(session, current),
-        "token": token,
-        "access_token": access_token(session),
-    })
+#[derive(Serialize)]
+pub struct Shown {
+    user: Option<RenderedUser>,
+    session: Option<RenderedSession>,
+    token: String,
+    access_token: Option<String>,
+}
+
+impl Shown {
+    /// A session and its token; `current` is the one in use.
+    pub fn of(session: Uuid, token: String, current: Option<Uuid>) -> Self {
+        let Some(fresh) = sessions::fresh(session, current) else { return Shown { user: None, session: None, token, access_token: None } };
+        let access_token = access_token(session, &fresh);
+        Shown { user: fresh.user, session: Some(fresh.session), token, access_token }
+    }
+
+    /// When the session ends, as clients see it.
+    pub fn expires_at(&self) -> Option<&str> {
+        self.session.as_ref().map(|session| session.expires_at.as_str())
+    }
 }
 
 /// An access token of a session that has just been opened or proved; none where there is no key.
-pub fn access_token(session: Uuid) -> Option<String> {
-    let (kid, private) = signing_keys::current()?;
-    let (user, expires_at) = sessions::subject(session)?;
+pub fn access_token(session: Uuid, fresh: &Fresh) -> Option<String> {
+    let key = fresh.key.as_ref()?;
     let now = state::unix_time(state::clock());
     let claims = Claims {
         iss: config::issuer(),
         aud: config::audience(),
-        sub: ids::pure(user),
+        sub: ids::pure(fresh.user_id),
         role: access_token::ROLE.to_owned(),
         sid: ids::pure(session),
         iat: now,
-        exp: state::unix_time(expires_at).min(now + i64::from(config::access_token_lifetime())),
+        exp: state::unix_time(fresh.expires_at).min(now + i64::from(config::access_token_lifetime())),
         jti: uuid::Uuid::from_bytes(random_bytes()),
         nbf: None,
     };
-    access_token::sign(&claims, kid, &private)
+    access_token::sign(&claims, key.kid.clone(), &key.private)
 }
 
 /// Hands the token to a browser, where that is wanted. `max_age` in seconds; none for a session that is to end with the browser.

@@ -1,9 +1,10 @@
 //! Sessions.
 
 use super::callers::{self, LiveSession};
+use super::signing_keys::{self, SigningKey};
 use super::users::{self, RenderedUser};
 use super::{call, first, run};
-use crate::backend::index::{self, Found, Key};
+use crate::backend::index::{self, Key};
 use crate::backend::json::{Json, WholeJson, moment};
 use crate::backend::spi::{self, Mode, Row};
 use crate::error::{Code, Result};
@@ -144,37 +145,57 @@ pub fn keep(session: Uuid) -> bool {
 
 /// A session as clients see it.
 pub fn json(session: Uuid, current: Option<Uuid>) -> Value {
-    index::as_seen_by(Mode::Write, || rendered(session, Some(session) == current)).map_or(Value::Null, |(_, session)| Json::of(&session).0)
+    let row = index::as_seen_by(Mode::Write, || rendered(session, Some(session) == current));
+    row.map_or(Value::Null, |row| Json::of(&row.rendered).0)
 }
 
-/// Whose session it is and when it ends, in microseconds since 2000-01-01.
-pub fn subject(session: Uuid) -> Option<(Uuid, i64)> {
-    let subject = |row: &Found| (row.value(2), row.value::<TimestampWithTimeZone>(5).into_inner());
-    index::as_seen_by(Mode::Write, || index::first(&callers::SESSIONS, &Key::Uuid(session), subject))
+/// A session that has just been opened or proved, with all that is said of it: as of now, and read at once.
+pub struct Fresh {
+    pub session: RenderedSession,
+    pub user: Option<RenderedUser>,
+    pub user_id: Uuid,
+    /// In microseconds since 2000-01-01.
+    pub expires_at: i64,
+    /// What its access token is signed with.
+    pub key: Option<SigningKey>,
+}
+
+/// All of it; none where the session is gone.
+pub fn fresh(session: Uuid, current: Option<Uuid>) -> Option<Fresh> {
+    index::as_seen_by(Mode::Write, || {
+        let row = rendered(session, Some(session) == current)?;
+        let (user, key) = (users::rendered_as_seen(row.user), signing_keys::current());
+        Some(Fresh { session: row.rendered, user, user_id: row.user, expires_at: row.expires_at, key })
+    })
 }
 
 /// The session in use and its user as clients see them, as the calling statement sees them.
 pub fn rendered_with_user(session: Uuid) -> Option<WholeJson> {
-    let (user, session) = rendered(session, true)?;
-    let both = SessionWithUser { session, user: users::rendered_as_seen(user)? };
-    Some(WholeJson::of_text(serde_json::to_string(&both).expect("text")))
+    let row = rendered(session, true)?;
+    Some(WholeJson::of(&SessionWithUser { user: users::rendered_as_seen(row.user)?, session: row.rendered }))
 }
 
-fn rendered(session: Uuid, current: bool) -> Option<(Uuid, RenderedSession)> {
+struct Rendered {
+    rendered: RenderedSession,
+    user: Uuid,
+    expires_at: i64,
+}
+
+fn rendered(session: Uuid, current: bool) -> Option<Rendered> {
     index::first(&callers::SESSIONS, &Key::Uuid(session), |row| {
-        let user: Uuid = row.value(2);
+        let (user, expires_at): (Uuid, TimestampWithTimeZone) = (row.value(2), row.value(5));
         let rendered = RenderedSession {
             id: session.to_string(),
             user_id: user.to_string(),
             created_at: moment(row.value(3)),
             updated_at: moment(row.value(4)),
-            expires_at: moment(row.value(5)),
+            expires_at: moment(expires_at),
             ip_address: row.get::<Inet>(6).and_then(|address| address.0.split('/').next().map(str::to_owned)),
             user_agent: row.get(7),
             impersonated_by: row.get::<Uuid>(8).map(|id| id.to_string()),
             current,
         };
-        (user, rendered)
+        Rendered { rendered, user, expires_at: expires_at.into_inner() }
     })
 }
 
@@ -186,12 +207,12 @@ struct SessionWithUser {
 
 /// A session as clients see it.
 #[derive(Serialize)]
-struct RenderedSession {
+pub struct RenderedSession {
     id: String,
     user_id: String,
     created_at: String,
     updated_at: String,
-    expires_at: String,
+    pub expires_at: String,
     ip_address: Option<String>,
     user_agent: Option<String>,
     impersonated_by: Option<String>,

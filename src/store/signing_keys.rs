@@ -10,14 +10,18 @@ use pgrx::datum::TimestampWithTimeZone;
 static SIGNING: Index = Index::new(c"auth_private", c"signing_keys", c"signing_keys_signing_idx");
 static SECRETS: Index = Index::new(c"auth_private", c"signing_secrets", c"signing_secrets_pkey");
 
-/// Name and private half of the key that signs now: for a token of a session that has just been opened or proved, and nothing else.
-pub fn current() -> Option<(String, Vec<u8>)> {
-    index::as_seen_by(Mode::Write, || {
-        let signs = |row: &Found| row.get::<TimestampWithTimeZone>(4).is_none().then(|| row.value(1));
-        let kid: String = index::first(&SIGNING, &Key::All, signs)??;
-        let private = index::first(&SECRETS, &Key::Text(&kid), |row| row.value(2))?;
-        Some((kid, private))
-    })
+/// A key that signs.
+pub struct SigningKey {
+    pub kid: String,
+    pub private: Vec<u8>,
+}
+
+/// The key that signs now, as the calling statement sees it: for a token of a session that has just been opened or proved, and nothing else.
+pub fn current() -> Option<SigningKey> {
+    let signs = |row: &Found| row.get::<TimestampWithTimeZone>(4).is_none().then(|| row.value(1));
+    let kid: String = index::first(&SIGNING, &Key::All, signs)??;
+    let private = index::first(&SECRETS, &Key::Text(&kid), |row| row.value(2))?;
+    Some(SigningKey { kid, private })
 }
 
 /// A public key, while it verifies. For functions of auth_door.

@@ -26,8 +26,7 @@ pub fn json_for_reader(user: Uuid) -> Option<Value> {
 
 /// The same, for who has no need to read it.
 pub fn rendered(user: Uuid) -> Option<WholeJson> {
-    let user = index::as_seen_by(Mode::Write, || rendered_as_seen(user))?;
-    Some(WholeJson::of_text(serde_json::to_string(&user).expect("text")))
+    index::as_seen_by(Mode::Write, || rendered_as_seen(user)).map(|user| WholeJson::of(&user))
 }
 
 /// A user as the calling statement sees them.
