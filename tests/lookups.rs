@@ -173,8 +173,7 @@ fn an_index_that_is_not_complete_or_sorts_otherwise_is_not_read() {
         dba.run(&set(true));
         db.app().json(&sign_in);
     }
-    dba.run("create collation public.folding (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
-             drop index auth.users_email_key; create unique index users_email_key on auth.users (email collate public.folding) where email is not null");
+    dba.run("drop index auth.users_email_key; create unique index users_email_key on auth.users (email collate \"POSIX\") where email is not null");
     assert_eq!(db.app().refused(&sign_in).sqlstate, "42804");
 }
 
@@ -195,6 +194,20 @@ fn what_looks_like_a_number_to_our_reader_is_text_where_it_is_text() {
         assert_eq!(user["name"], text);
         assert_eq!(ann.json("select auth.get_session()")["user"]["name"], text);
     }
+    // Attributes are not to mention it at all, and that is said before the table says it.
+    let (mut service, attributes) = (db.service(), r#"{"a": ["an $serde_json::private::Number"]}"#);
+    let calls = [
+        format!("auth.sign_up('new@example.org', '{PASSWORD}', attributes => '{attributes}')"),
+        format!("auth.create_user('new@example.org', attributes => '{attributes}')"),
+        format!("auth.update_user('{}', '{{\"attributes\": {attributes}}}')", ann.id),
+        format!("auth.update_user_attributes('{}', '{attributes}')", ann.id),
+    ];
+    for call in calls {
+        service.is_refused(&format!("select {call}"), "22023", "INVALID_ARGUMENT: attributes");
+    }
+    let rows = format!(r#"[{{"email": "one@example.org", "attributes": {attributes}}}, {{"email": "two@example.org"}}]"#);
+    let statuses: Vec<String> = service.column(&format!("select status from auth.import_users('{rows}') order by email"));
+    assert_eq!(statuses, ["INVALID_ARGUMENT", "created"]);
 }
 
 #[test]

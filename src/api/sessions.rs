@@ -140,7 +140,10 @@ fn refresh_session(token: Option<String>) -> WholeJson {
             Record::of(&Caller::Anonymous, "refresh_session").by(user, Some(session)).ok();
         }
         let current = caller::current().person().map(|person| person.session.id);
-        Ok(WholeJson::of(&Shown::of(session, token, current)))
+        let shown = Shown::of(session, token, current);
+        // Signed out at this moment.
+        shown.expires_at().ok_or(Code::INVALID_SESSION)?;
+        Ok(WholeJson::of(&shown))
     })
 }
 

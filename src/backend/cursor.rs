@@ -160,7 +160,7 @@ unsafe fn equality(table: pg_sys::Relation, index: pg_sys::Relation, key_type: O
 /// # Safety
 /// Under a guard of pgrx's, with an open scan and a slot for its table's rows.
 unsafe fn fetch(scan: pg_sys::IndexScanDesc, slot: *mut pg_sys::TupleTableSlot) -> bool {
-    // SAFETY: the caller's promise; the scan has its one key.
+    // SAFETY: the caller's promise; the scan has one key or none.
     unsafe {
         while unguarded::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
             unguarded::slot_getsomeattrs_int(slot, (*(*slot).tts_tupleDescriptor).natts.into());

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 
 /// What the system has pages of, where it has huge ones.
 const HUGE_PAGE: usize = 2 << 20;
-/// The most that RFC 9106 recommends. A hash that came from elsewhere may need more.
+/// What RFC 9106 recommends where memory is short. A hash that came from elsewhere, or under a setting of one's own, may need more.
 const KEPT_AT_MOST: usize = 64 << 20;
 
 thread_local! {

@@ -6,7 +6,7 @@ use super::settings::{self, setting};
 use super::state;
 use crate::config;
 use pgrx::pg_sys;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::ffi::{CStr, CString};
 
 /// A session's token.
@@ -85,8 +85,9 @@ pub fn write(name: &CStr, value: &str) {
 
 fn member(setting_name: &CStr, name: &str) -> Option<String> {
     let text = setting(setting_name)?;
-    let mut object: Value = serde_json::from_str(&text).ok()?;
-    match object.get_mut(name)?.take() {
+    // A map, of which no key makes anything else.
+    let mut object: Map<String, Value> = serde_json::from_str(&text).ok()?;
+    match object.remove(name)? {
         Value::String(value) => Some(value),
         _ => None,
     }

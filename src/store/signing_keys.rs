@@ -16,7 +16,7 @@ pub struct SigningKey {
     pub private: Vec<u8>,
 }
 
-/// The key that signs now, as the calling statement sees it: for a token of a session that has just been opened or proved, and nothing else.
+/// The key that signs now, as the active snapshot sees it: for a token of a session that has just been opened or proved, and nothing else.
 pub fn current() -> Option<SigningKey> {
     let signs = |row: &Found| row.get::<TimestampWithTimeZone>(4).is_none().then(|| row.value(1));
     let kid: String = index::first(&SIGNING, &Key::All, signs)??;
