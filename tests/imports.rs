@@ -187,6 +187,18 @@ fn whoever_takes_an_address_at_the_same_moment_sends_the_import_back_whole() {
 }
 
 #[test]
+fn what_somebody_has_given_up_since_and_somebody_has_got_here_is_taken() {
+    let db = Database::new();
+    let (mut importer, mut other) = (db.service(), db.service());
+    let ann = import(&mut other, &json!([{"email": "ann@example.org"}]))[0].2.expect("an id");
+    importer.run(&format!("begin isolation level repeatable read; select auth.get_user('{ann}')"));
+    other.run(&format!("select auth.update_user('{ann}', '{{\"email\": \"new@example.org\"}}')"));
+    importer.run("select auth.create_user('ann@example.org')");
+    assert_eq!(statuses(&mut importer, &json!([{"email": "ann@example.org"}])), ["exists"]);
+    importer.run("commit");
+}
+
+#[test]
 fn a_unique_key_of_the_applications_own_is_reported_as_it_stands() {
     let db = Database::new();
     db.dba().run(

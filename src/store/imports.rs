@@ -30,11 +30,13 @@ pub fn slice(users: &WholeJson, from: i32, to: i32) -> Vec<Option<serde_json::Va
 // One look-up for each in a subquery of its own: "email = any (…)" would make the planner take the trigram index, which for a
 // thousand addresses is four orders of magnitude slower.
 
+// "limit 1": an older snapshot may see who has given an address up since and, of the same transaction, who has got it.
+
 /// Whose these addresses are.
 pub fn holders(emails: Vec<String>) -> HashMap<String, Uuid> {
     let rows = spi::query(
         Mode::Write,
-        "select w, (select u.id from auth.users u where u.email operator(pg_catalog.=) w) from pg_catalog.unnest($1::pg_catalog.text[]) as w",
+        "select w, (select u.id from auth.users u where u.email operator(pg_catalog.=) w limit 1) from pg_catalog.unnest($1::pg_catalog.text[]) as w",
         &[emails.into()],
         |row| Some((row.value::<String>(1), row.get::<Uuid>(2)?)),
     );
@@ -48,7 +50,7 @@ pub fn taken_ids(ids: Vec<Uuid>) -> HashSet<Uuid> {
     }
     let rows = spi::query(
         Mode::Write,
-        "select (select u.id from auth.users u where u.id operator(pg_catalog.=) w) from pg_catalog.unnest($1::pg_catalog.uuid[]) as w",
+        "select (select u.id from auth.users u where u.id operator(pg_catalog.=) w limit 1) from pg_catalog.unnest($1::pg_catalog.uuid[]) as w",
         &[ids.into()],
         |row| row.get::<Uuid>(1),
     );
@@ -63,7 +65,7 @@ pub fn taken_accounts(providers: Vec<String>, ids: Vec<String>) -> HashSet<(Stri
     let rows = spi::query(
         Mode::Write,
         "select w.provider, w.id,
-                (select true from auth.accounts a where a.provider operator(pg_catalog.=) w.provider and a.provider_user_id operator(pg_catalog.=) w.id)
+                (select true from auth.accounts a where a.provider operator(pg_catalog.=) w.provider and a.provider_user_id operator(pg_catalog.=) w.id limit 1)
            from rows from (pg_catalog.unnest($1::pg_catalog.text[]), pg_catalog.unnest($2::pg_catalog.text[])) as w (provider, id)",
         &[providers.into(), ids.into()],
         |row| row.get::<bool>(3).map(|_| (row.value::<String>(1), row.value::<String>(2))),
