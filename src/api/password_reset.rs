@@ -43,7 +43,7 @@ fn reset_password(token: Option<String>, new_password: Option<String>) -> Json {
         let hash = hash_password(&password)?;
         let user = tokens::reset_password(token, &hash).ok_or(Code::INVALID_TOKEN)?;
         let changed = users::json(user).ok_or(Code::INVALID_TOKEN)?;
-        attempts::forgive(&Subjects::of_user(user, changed["email"].as_str(), None));
+        attempts::forgive(&Subjects::of_user(user, changed["email"].as_str(), None), true);
         mail::password_changed(changed["email"].as_str(), user);
         Record::of(&Caller::Anonymous, "reset_password").by(user, None).ok_from(&Origin::of_connection());
         Ok(Json(changed))

@@ -14,6 +14,7 @@ use std::rc::Rc;
 /// An attempt at a password, which is counted.
 pub struct Attempt {
     subjects: Subjects,
+    have_failed: bool,
     peppers: Rc<Peppers>,
 }
 
@@ -21,8 +22,8 @@ impl Attempt {
     /// TOO_MANY_ATTEMPTS, or MISCONFIGURED. Before the account is looked up: the time of the refusal would tell whether there is one.
     pub fn begin(subjects: Subjects) -> Result<Self> {
         let peppers = pepper::keys()?;
-        begin(&subjects)?;
-        Ok(Attempt { subjects, peppers })
+        let have_failed = begin(&subjects)?;
+        Ok(Attempt { subjects, have_failed, peppers })
     }
 
     /// Whether the password is the one under the hash; without a hash a decoy is checked, which costs the same. A failure is counted, a
@@ -40,7 +41,7 @@ impl Attempt {
         })?;
         let right = matches && hash.is_some();
         if right {
-            attempts::forgive(&self.subjects)
+            attempts::forgive(&self.subjects, self.have_failed)
         } else {
             attempts::failed(&self.subjects)
         }
@@ -55,7 +56,7 @@ pub fn charge(subjects: &Subjects) -> Result<()> {
     Ok(())
 }
 
-fn begin(subjects: &Subjects) -> Result<()> {
+fn begin(subjects: &Subjects) -> Result<bool> {
     attempts::begin(subjects, config::throttle()).map_err(|wait| Error::about(Code::TOO_MANY_ATTEMPTS, wait.to_string()))
 }
 

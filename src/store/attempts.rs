@@ -51,23 +51,21 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// Counts an attempt before it is made, where that can be done so that nothing takes it back; seconds to wait instead, where it must not be made.
-pub fn begin(subjects: &Subjects, (most, window): (i32, i32)) -> Result<(), i64> {
+/// Returns whether the table has anything to [`forgive`]; mostly it has not.
+pub fn begin(subjects: &Subjects, (most, window): (i32, i32)) -> Result<bool, i64> {
     // What failed before a restart or on another server.
-    if have_failed(&subjects.all()) {
+    let have_failed = index::as_seen_by(Mode::Write, || subjects.all().iter().any(|subject| index::has(&FAILURES, &Key::Octets(subject))));
+    if have_failed {
         let wait: Option<i32> = call("select auth_private.blocked_for($1, $2, $3)", &[subjects.all().into(), most.into(), window.into()]);
         if let Some(wait @ 1..) = wait {
             return Err(wait.into());
         }
     }
-    attempt_counters::charge(&subjects.all(), most, window)
+    attempt_counters::charge(&subjects.all(), most, window)?;
+    Ok(have_failed)
 }
 
 static FAILURES: Index = Index::new(c"auth_private", c"failed_attempts", c"failed_attempts_subject_idx");
-
-/// Whether the table has anything about one of them; mostly it has not.
-fn have_failed(subjects: &[Vec<u8>]) -> bool {
-    index::as_seen_by(Mode::Write, || subjects.iter().any(|subject| index::has(&FAILURES, &Key::Octets(subject))))
-}
 
 /// Notes a failure in the table, which outlives a restart if the transaction ends well.
 pub fn failed(subjects: &Subjects) {
@@ -79,11 +77,12 @@ pub fn not_made(subjects: &Subjects) {
     attempt_counters::give_back(&subjects.all());
 }
 
-/// Clears the account's count. Of the address's one attempt: an attacker who has an account of their own would clear it at will.
-pub fn forgive(subjects: &Subjects) {
+/// Clears the account's count, in the table where that may have one. Of the address's one attempt: an attacker who has an account of their own
+/// would clear it at will.
+pub fn forgive(subjects: &Subjects, have_failed: bool) {
     attempt_counters::forgive(&subjects.account);
     attempt_counters::give_back(subjects.address.as_slice());
-    if have_failed(std::slice::from_ref(&subjects.account)) {
+    if have_failed {
         run("select auth_private.forgive_failures($1)", &[subjects.account.clone().into()]);
     }
 }
