@@ -60,13 +60,18 @@ impl Row {
 
 /// Runs a statement of ours, of which there are only so many, and maps its rows. Its plan is kept.
 pub fn query<T>(mode: Mode, sql: &str, arguments: &[DatumWithOid], row: impl FnMut(&Row) -> T) -> Vec<T> {
-    query_at_most(0, mode, sql, arguments, row)
+    query_kept(0, 0, mode, sql, arguments, row)
 }
 
-/// The same, of not more than so many rows; 0 for all.
+/// The same, of not more than so many rows, in an order that an index has whatever the arguments: it is planned for none in particular. Left
+/// to itself the server may find a plan for just these better by a hair, and plans anew each time, which takes as long as the page.
 pub fn query_at_most<T>(most: i64, mode: Mode, sql: &str, arguments: &[DatumWithOid], row: impl FnMut(&Row) -> T) -> Vec<T> {
+    query_kept(pg_sys::CURSOR_OPT_GENERIC_PLAN, most, mode, sql, arguments, row)
+}
+
+fn query_kept<T>(options: u32, most: i64, mode: Mode, sql: &str, arguments: &[DatumWithOid], row: impl FnMut(&Row) -> T) -> Vec<T> {
     within_connection(|| {
-        let plan = PLANS.with_borrow(|plans| plans.get(sql).copied()).unwrap_or_else(|| keep(sql, arguments));
+        let plan = PLANS.with_borrow(|plans| plans.get(sql).copied()).unwrap_or_else(|| keep(options, sql, arguments));
         let (mut values, nulls) = split(arguments);
         // SAFETY: the plan was prepared for arguments of these types.
         let status = unsafe {
@@ -147,12 +152,12 @@ unsafe fn pin_settings() -> Option<i32> {
     }
 }
 
-fn keep(sql: &str, arguments: &[DatumWithOid]) -> pg_sys::SPIPlanPtr {
+fn keep(options: u32, sql: &str, arguments: &[DatumWithOid]) -> pg_sys::SPIPlanPtr {
     let text = CString::new(sql).expect("a statement without NUL");
     let mut types: Vec<pg_sys::Oid> = arguments.iter().map(DatumWithOid::oid).collect();
     // SAFETY: as many types as arguments; the kept plan lives on.
     let plan = unsafe {
-        let plan = pg_sys::SPI_prepare(text.as_ptr(), types.len() as i32, types.as_mut_ptr());
+        let plan = pg_sys::SPI_prepare_cursor(text.as_ptr(), types.len() as i32, types.as_mut_ptr(), options as i32);
         assert!(!plan.is_null(), "a statement of pg_auth cannot be prepared");
         pg_sys::SPI_keepplan(plan);
         plan
