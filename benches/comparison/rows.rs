@@ -226,12 +226,12 @@ fn policies(stage: &Stage) -> Vec<Row> {
     println!("==> measuring policies");
     let mut dba = stage.connect("postgres", "ours");
     dba.run(
-        "create table public.notes as select n as id, md5('user' || (1 + n % 7))::uuid as user_id from generate_series(1, 500000) n;
+        "create table public.notes as select n as id, public.id_of_user(1 + n % 7) as user_id from generate_series(1, 500000) n;
          alter table public.notes enable row level security",
     );
     dba.run("vacuum analyze public.notes");
     // Each a role of its own, with a policy of its own on the same rows; in one process, since two differ in where their memory lies.
-    let conditions = ["user_id = md5('user1')::uuid", "user_id = (select auth.uid())", "user_id = auth.uid()"];
+    let conditions = ["user_id = public.id_of_user(1)", "user_id = (select auth.uid())", "user_id = auth.uid()"];
     for (role, condition) in ["constant", "once", "each"].iter().zip(conditions) {
         dba.run(&format!(
             "create role {role}; grant authenticated to {role}; grant {role} to app; grant select on public.notes to {role};
@@ -268,12 +268,12 @@ fn administration(stage: &Stage) -> Vec<Row> {
     let deep: serde_json::Value =
         admin.query_one(&page(&format!("page_size => 1, page_offset => {}, count => 'none'", users / 2)), &[]).expect("a page").get(0);
     let cursor = deep["next_cursor"].as_str().expect("a cursor").to_owned();
-    let target: uuid::Uuid = admin.query_one("select md5('user77')::uuid", &[]).expect("an id").get(0);
+    let target: uuid::Uuid = admin.query_one("select public.id_of_user(77)", &[]).expect("an id").get(0);
     let [ban, unban] = ["select auth.ban_user($1)", "select auth.unban_user($1)"].map(|sql| admin.prepare(sql).expect("prepared"));
     let many = stage.connect("postgres", "ours").one::<uuid::Uuid>(
-        "with sessions as (insert into auth.sessions (user_id, expires_at) select md5('user99')::uuid, '2100-01-01' from generate_series(1, 100000) returning id),
+        "with sessions as (insert into auth.sessions (user_id, expires_at) select public.id_of_user(99), '2100-01-01' from generate_series(1, 100000) returning id),
               keys as (insert into auth_private.session_keys (token_hash, session_id, epoch) select sha256(id::text::bytea), id, 0 from sessions)
-         select md5('user99')::uuid",
+         select public.id_of_user(99)",
     );
     let admin = std::cell::RefCell::new(admin);
     let call = |statement: &Statement, arguments: &[&(dyn ToSql + Sync)]| run(&mut admin.borrow_mut(), statement, arguments);
