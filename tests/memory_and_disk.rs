@@ -141,13 +141,16 @@ fn what_was_given_with_a_refused_call_does_not_stay() {
     for caller in &mut callers {
         let pid = pid(caller);
         for call in &calls {
-            let mut sizes = (0..8).map(|_| {
-                assert_ne!(outcome(caller, call), "gone", "{call}");
-                status(pid, "RssAnon:")
-            });
-            let before = sizes.nth(2).expect("a size");
-            let growth = sizes.last().expect("a size").saturating_sub(before);
-            assert!(growth < 3 << 20, "{call}: {growth} octets in five calls");
+            let mut growth = || {
+                let mut sizes = (0..8).map(|_| {
+                    assert_ne!(outcome(caller, call), "gone", "{call}");
+                    status(pid, "RssAnon:")
+                });
+                let before = sizes.nth(2).expect("a size");
+                sizes.last().expect("a size").saturating_sub(before)
+            };
+            // A heap that is laid out anew grows once, what stays grows each time: by ten megabytes.
+            assert!((0..3).any(|_| growth() < 3 << 20), "{call}: five calls, three times");
         }
     }
 }
@@ -210,8 +213,8 @@ fn want_of_memory_is_a_refusal_or_the_end_of_that_connection() {
         let steps = rounds(20, 400);
         for step in 0..steps {
             let mut app = cluster.connect(role, "postgres");
-            // A hash whose memory is there already asks for none.
-            app.run(if call == SIGN_IN { "select auth.uid(); do 'begin end'" } else { SIGN_IN });
+            // A hash whose memory is there already asks for none. But the libraries are there: that one cannot be loaded is 58P01.
+            app.run(if call == SIGN_IN { "select auth.uid(), similarity('a', 'b'); do 'begin end'" } else { SIGN_IN });
             app.run("select from public.large");
             let pid = pid(&mut app);
             limit(pid, "as", Some(status(pid, "VmSize:") + (6 << 20) + u64::from(step) * most / u64::from(steps)));
