@@ -96,7 +96,7 @@ grant update (updated_at) on auth.roles to auth_door; -- to lock a row
 grant select, insert, delete on auth_private.failed_attempts to auth_door;
 grant insert on auth.audit_log to auth_door;
 grant select on auth_private.signing_keys to auth_door;
-revoke all on auth_private.signing_secrets from auth_door; -- said aloud: 0.1.0 let it read them
+revoke all on auth_private.signing_secrets from auth_door; -- it has nothing; written down as the update from 0.1.0 leaves it
 grant select, insert, update, delete on auth_private.directory_counts, auth_private.directory_facets to auth_door;
 grant execute on function auth_private.new_id to auth_door;
 grant select on auth_private.user_directory, auth_private.live_sessions to auth_owner;
