@@ -219,6 +219,31 @@ fn a_unique_key_of_the_applications_own_is_reported_as_it_stands() {
 }
 
 #[test]
+fn an_import_that_fails_amid_its_rows_leaves_no_transaction_open() {
+    let db = Database::new();
+    db.dba().run(
+        "create function public.refuse() returns trigger language plpgsql as $$begin raise 'no' using errcode = '22000'; end$$;
+         create trigger refuse after insert on auth.users for each row when (new.name = 'bob') execute function public.refuse();
+         create function public.wait() returns trigger language plpgsql as 'begin perform pg_sleep(60); return null; end';
+         create trigger wait after insert on auth.users for each row when (new.name = 'cleo') execute function public.wait()",
+    );
+    let mut service = db.service();
+    let import = |name: &str| format!(r#"select * from auth.import_users('[{{"email": "{name}@example.org", "name": "{name}"}}]')"#);
+    let mut fails = |name: &str, sqlstate: &str| {
+        assert_eq!(service.refused(&import(name)).sqlstate, sqlstate);
+        assert_eq!(service.one::<i64>("select count(*) from auth.list_users()"), 0, "no transaction of {name}'s");
+        service.run("begin; savepoint before");
+        assert_eq!(service.refused(&import(name)).sqlstate, sqlstate);
+        service.run("rollback to savepoint before");
+        assert_eq!(service.one::<i64>("select count(*) from auth.list_users()"), 0);
+        service.run("rollback; set statement_timeout = '200ms'");
+    };
+    fails("bob", "22000");
+    fails("cleo", "57014");
+    assert_eq!(statuses(&mut service, &json!([{"email": "ann@example.org"}])), ["created"]);
+}
+
+#[test]
 fn many_are_imported_in_bounded_memory_and_all_or_none() {
     let db = Database::new();
     let mut service = db.service();

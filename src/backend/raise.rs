@@ -60,21 +60,24 @@ pub fn on_behalf_of_others<T>(body: impl FnOnce() -> T) -> T {
 
 /// Runs something that fails where a unique key is somebody's: then what it has done is undone, and the answer is none.
 pub fn unless_taken<T>(body: impl FnOnce() -> T) -> Option<T> {
-    // SAFETY: a subtransaction around the body, as PL/pgSQL's EXCEPTION has it. What else fails leaves with the error, and the server ends the
-    // subtransaction with the transaction.
+    // SAFETY: a subtransaction around the body, as PL/pgSQL's EXCEPTION has it. It ends here whatever comes: an error that left with it open
+    // would leave the connection in a failed transaction that nobody has begun.
     unsafe {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::CurrentMemoryContext = context;
-        let outcome =
-            PgTryBuilder::new(AssertUnwindSafe(|| Some(body()))).catch_when(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, |_| None).execute();
-        if outcome.is_some() {
+        let outcome = PgTryBuilder::new(AssertUnwindSafe(|| Ok(body()))).catch_others(Err).execute();
+        if outcome.is_ok() {
             pg_sys::ReleaseCurrentSubTransaction();
         } else {
             pg_sys::RollbackAndReleaseCurrentSubTransaction();
         }
         (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) = (context, owner);
-        outcome
+        match outcome {
+            Ok(value) => Some(value),
+            Err(CaughtError::PostgresError(report)) if report.sql_error_code() == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION => None,
+            Err(cause) => cause.rethrow(),
+        }
     }
 }
 
