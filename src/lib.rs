@@ -36,5 +36,6 @@ pub extern "C-unwind" fn _PG_init() {
     config::define();
     backend::attempt_counters::define();
     backend::log_redaction::define();
+    domain::access_token::keep_signer();
     backend::workers::register("pg_auth_housekeeping");
 }

@@ -1,13 +1,17 @@
 //! Access tokens: JSON Web Tokens (RFC 7519) under Ed25519 (RFC 8037), for gateways that verify them themselves.
 
 use super::token::random_bytes;
-use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
+use ed25519_dalek::{SignatureError, Signer, SigningKey};
+use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, rust_crypto};
 use jsonwebtoken::jwk::{AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::jwk::{OctetKeyPairParameters, OctetKeyPairType};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::LazyLock;
 use uuid::Uuid;
 
 /// The only role that a token of ours ever names.
@@ -99,6 +103,48 @@ pub fn sign(claims: &Claims, kid: String, private: &[u8]) -> Option<String> {
     encode(&header, claims, &EncodingKey::from_ed_der(private)).ok()
 }
 
+/// Lets jsonwebtoken keep the key that signed last as it is once it is read and its public half computed, which takes as long as to sign. The key
+/// is in the server's shared memory anyway. For the process, before anything is signed or verified; without it each signature reads its key.
+pub fn keep_signer() {
+    static KEEPING: LazyLock<CryptoProvider> =
+        LazyLock::new(|| CryptoProvider { signer_factory: kept_signer, ..rust_crypto::DEFAULT_PROVIDER.clone() });
+    // A provider that is there already signs as well.
+    let _ = KEEPING.install_default();
+}
+
+/// A signer, shared.
+struct Kept(Rc<dyn JwtSigner>);
+
+impl Signer<Vec<u8>> for Kept {
+    fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
+        self.0.try_sign(message)
+    }
+}
+
+impl JwtSigner for Kept {
+    fn algorithm(&self) -> Algorithm {
+        self.0.algorithm()
+    }
+}
+
+fn kept_signer(algorithm: &Algorithm, key: &EncodingKey) -> jsonwebtoken::errors::Result<Box<dyn JwtSigner>> {
+    thread_local! {
+        static LAST: RefCell<Option<(Vec<u8>, Rc<dyn JwtSigner>)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| {
+        // By the whole key: of two by one name each signs for itself.
+        let signer = match last {
+            Some((of, signer)) if of == key.as_bytes() && signer.algorithm() == *algorithm => signer.clone(),
+            _ => {
+                let signer: Rc<dyn JwtSigner> = (rust_crypto::DEFAULT_PROVIDER.signer_factory)(algorithm, key)?.into();
+                *last = Some((key.as_bytes().to_vec(), signer.clone()));
+                signer
+            }
+        };
+        Ok(Box::new(Kept(signer)) as Box<dyn JwtSigner>)
+    })
+}
+
 /// The name of the key that a token says it is signed with. Only to look the key up.
 pub fn key_id(token: &str) -> Option<String> {
     decode_header(token).ok()?.kid
@@ -147,6 +193,20 @@ mod tests {
         for cut in ["", "a.b.c", &token[..token.len() - 4], &format!("{token}x")] {
             assert_eq!(verify(cut, &one.public), None);
         }
+    }
+
+    #[test]
+    fn a_key_that_is_kept_signs_as_one_that_is_read() {
+        keep_signer();
+        let (one, other) = (new_pair(), new_pair());
+        let signed = |pair: &SigningPair| sign(&claims(), pair.kid.clone(), &pair.private).unwrap();
+        let first = signed(&one);
+        assert_eq!(first, signed(&one), "RFC 8032: a signature is the same each time");
+        assert_eq!(verify(&signed(&other), &other.public), Some(claims()), "another one in between");
+        assert_eq!(first, signed(&one));
+        // A secret of the same octets is no Ed25519 key.
+        let hs = |key: &[u8]| jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims(), &EncodingKey::from_secret(key)).unwrap();
+        assert_ne!(hs(&one.private).rsplit('.').next(), first.rsplit('.').next());
     }
 
     #[test]
