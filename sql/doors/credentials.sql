@@ -47,7 +47,6 @@ create function auth_private.open_session(
 as $$
 declare
     opened     timestamptz := pg_catalog.clock_timestamp();
-    expires    timestamptz := opened operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds);
     session_id uuid;
 begin
     -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other. "for share": at
@@ -66,10 +65,10 @@ begin
     end if;
     with signs_in as (update auth.users u set last_sign_in_at = opened where u.id operator(pg_catalog.=) of_user),
          session as (insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent)
-                     values (of_user, opened, opened, expires, address, agent)
-                     returning id, ctid as place)
+                     values (of_user, opened, opened, opened operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds), address, agent)
+                     returning id, expires_at, ctid as place)
     insert into auth_private.session_keys as k (token_hash, session_id, epoch, authenticated_at, slides_until, session_ctid)
-    select key, s.id, read_epoch, opened, case when fixed then expires end, s.place from session s
+    select key, s.id, read_epoch, opened, case when fixed then s.expires_at end, s.place from session s
     returning k.session_id into session_id;
     return session_id;
 end
