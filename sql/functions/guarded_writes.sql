@@ -29,20 +29,6 @@ comment on function auth_private.erase_user is 'Deletes a user, or says which ta
 
 -- These run as their caller, auth_owner, so the policies decide.
 
-create function auth_private.increment_epoch(target uuid, by_administrator boolean) returns boolean
-    language plpgsql volatile set search_path = pg_catalog, pg_temp
-as $$
-begin
-    insert into auth_private.session_epochs as e (user_id, administrative, epoch) values (target, by_administrator, 1)
-        on conflict (user_id, administrative) do update set epoch = e.epoch operator(pg_catalog.+) 1;
-    return true;
--- The policies refuse whose session has just ended.
-exception when insufficient_privilege then
-    return false;
-end
-$$;
-comment on function auth_private.increment_epoch is 'Ends every session of a user; false when the caller may not, or may not any more.';
-
 create function auth_private.drop_role_row(role_name text) returns boolean
     language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$

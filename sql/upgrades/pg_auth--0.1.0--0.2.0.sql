@@ -68,6 +68,7 @@ drop function auth_private.find_credentials(text);
 drop function auth_private.user_json(uuid);
 drop function auth_private.session_json(uuid, uuid);
 drop function auth_private.sign_access_token(uuid);
+drop function auth_private.increment_epoch(uuid, boolean);
 drop policy signing_secrets_door on auth_private.signing_secrets;
 revoke all on auth_private.signing_secrets from auth_door;
 drop view auth_private.user_directory, auth_private.users_rendered;
@@ -178,14 +179,15 @@ create function auth_private.list_banned() returns trigger
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = on
 as $$
 begin
-    insert into auth_private.directory_counts (facet, change)
-    select 'banned', case tg_op when 'INSERT' then w.n else operator(pg_catalog.-) w.n end
-      from (select pg_catalog.count(*) as n from changed) as w where w.n operator(pg_catalog.>) 0;
     if tg_op operator(pg_catalog.=) 'INSERT' then
+        with counted as (insert into auth_private.directory_counts (facet, change)
+                         select 'banned', pg_catalog.count(*) from changed having pg_catalog.count(*) operator(pg_catalog.>) 0)
         insert into auth_private.directory_facets (user_id, facet, created_at)
         select u.id, 'banned', u.created_at from auth.users u where u.id operator(pg_catalog.=) any (array(select c.user_id from changed c))
             on conflict (user_id, facet) do update set created_at = excluded.created_at;
     else
+        with counted as (insert into auth_private.directory_counts (facet, change)
+                         select 'banned', operator(pg_catalog.-) pg_catalog.count(*) from changed having pg_catalog.count(*) operator(pg_catalog.>) 0)
         delete from auth_private.directory_facets f
          where f.user_id operator(pg_catalog.=) any (array(select c.user_id from changed c)) and f.facet operator(pg_catalog.=) 'banned';
     end if;

@@ -33,8 +33,8 @@ pub fn run<T>(body: impl FnOnce() -> Result<T>) -> T {
     let before = OTHERS.replace(false);
     let outcome = PgTryBuilder::new(AssertUnwindSafe(body))
         .catch_others(|cause| {
-            // A policy: the session has ended, or the right was withdrawn.
-            if is_ours(&cause, PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, "ExecWithCheckOptions") {
+            // The session has ended, or the right was withdrawn.
+            if is_of_a_policy(&cause) {
                 return Err(Code::PERMISSION_DENIED.into());
             }
             // A user, a session or a role that we speak of has just been deleted.
@@ -79,6 +79,17 @@ pub fn unless_taken<T>(body: impl FnOnce() -> T) -> Option<T> {
             Err(cause) => cause.rethrow(),
         }
     }
+}
+
+/// Runs something that a policy may refuse; then the answer is none, nothing is undone, and the caller must raise.
+pub fn unless_refused<T>(body: impl FnOnce() -> T) -> Option<T> {
+    PgTryBuilder::new(AssertUnwindSafe(|| Some(body())))
+        .catch_when(PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, |cause| if is_of_a_policy(&cause) { None } else { cause.rethrow() })
+        .execute()
+}
+
+fn is_of_a_policy(cause: &CaughtError) -> bool {
+    is_ours(cause, PgSqlErrorCode::ERRCODE_INSUFFICIENT_PRIVILEGE, "ExecWithCheckOptions")
 }
 
 fn is_ours(cause: &CaughtError, code: PgSqlErrorCode, raised_by: &str) -> bool {

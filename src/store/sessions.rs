@@ -6,6 +6,7 @@ use super::users::{self, RenderedUser};
 use super::{call, first, run};
 use crate::backend::index::{self, Key};
 use crate::backend::json::{Json, WholeJson, moment};
+use crate::backend::raise::unless_refused;
 use crate::backend::spi::{self, Mode, Row};
 use crate::error::{Code, Result};
 use pgrx::Uuid;
@@ -268,6 +269,12 @@ pub fn end(session: Uuid, of_user: Uuid) -> bool {
 /// Ends every session of a user, and every impersonation that the user runs: one row, however many they are. Of the two rows that
 /// there are, users write one and administrators the other. INVALID_SESSION where the caller's own has just ended.
 pub fn end_all(user: Uuid, by_administrator: bool) -> Result<()> {
-    let ended: Option<bool> = call("select auth_private.increment_epoch($1, $2)", &[user.into(), by_administrator.into()]);
-    if ended == Some(true) { Ok(()) } else { Err(Code::INVALID_SESSION.into()) }
+    let end = || {
+        run(
+            "insert into auth_private.session_epochs as e (user_id, administrative, epoch) values ($1, $2, 1)
+                 on conflict (user_id, administrative) do update set epoch = e.epoch operator(pg_catalog.+) 1",
+            &[user.into(), by_administrator.into()],
+        )
+    };
+    unless_refused(end).ok_or(Code::INVALID_SESSION.into())
 }
