@@ -79,6 +79,10 @@ fn totals_and_pages_are_right_before_and_after_they_are_kept_and_whatever_anybod
         "insert into auth.users (email) select 'raw' || n || '@example.org' from generate_series(1, 3) n",
         "insert into auth.user_roles (user_id, role) select id, 'editor' from auth.users where email like 'raw%'",
         "delete from auth.user_roles where role = 'editor' and user_id in (select id from auth.users where email like 'raw1%')",
+        "insert into auth.bans (user_id, reason) select id, 'x' from auth.users where email like 'raw%'",
+        "insert into auth.bans (user_id, reason) select id, 'x' from auth.users where false",
+        "delete from auth.bans where user_id in (select id from auth.users where email like 'raw%')",
+        "delete from auth.bans where false",
         "delete from auth.users where email like 'raw2%'",
     ] {
         dba.run(change);

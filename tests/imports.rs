@@ -1,5 +1,6 @@
 //! Moving in: rows, their outcomes, and the first sign-in.
 
+use crate::deeds::until;
 use pgrx_tests::{Actor, Database};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -221,25 +222,37 @@ fn a_unique_key_of_the_applications_own_is_reported_as_it_stands() {
 #[test]
 fn an_import_that_fails_amid_its_rows_leaves_no_transaction_open() {
     let db = Database::new();
-    db.dba().run(
+    let mut dba = db.dba();
+    dba.run(
         "create function public.refuse() returns trigger language plpgsql as $$begin raise 'no' using errcode = '22000'; end$$;
          create trigger refuse after insert on auth.users for each row when (new.name = 'bob') execute function public.refuse();
          create function public.wait() returns trigger language plpgsql as 'begin perform pg_sleep(60); return null; end';
          create trigger wait after insert on auth.users for each row when (new.name = 'cleo') execute function public.wait()",
     );
     let mut service = db.service();
+    let pid: i32 = service.one("select pg_backend_pid()");
     let import = |name: &str| format!(r#"select * from auth.import_users('[{{"email": "{name}@example.org", "name": "{name}"}}]')"#);
-    let mut fails = |name: &str, sqlstate: &str| {
-        assert_eq!(service.refused(&import(name)).sqlstate, sqlstate);
-        assert_eq!(service.one::<i64>("select count(*) from auth.list_users()"), 0, "no transaction of {name}'s");
+    for (name, sqlstate) in [("bob", "22000"), ("cleo", "57014")] {
+        let mut fails = |service: &mut Actor| {
+            std::thread::scope(|scope| {
+                let importing = scope.spawn(|| service.refused(&import(name)).sqlstate);
+                if name == "cleo" {
+                    until("the trigger", || {
+                        dba.one(&format!("select wait_event is not distinct from 'PgSleep' from pg_stat_activity where pid = {pid}"))
+                    });
+                    dba.run(&format!("select pg_cancel_backend({pid})"));
+                }
+                assert_eq!(importing.join().expect("an import"), sqlstate);
+            });
+        };
+        fails(&mut service);
+        assert_eq!(service.one::<i64>("select count(*) from auth.list_users()"), 0, "{name}");
         service.run("begin; savepoint before");
-        assert_eq!(service.refused(&import(name)).sqlstate, sqlstate);
+        fails(&mut service);
         service.run("rollback to savepoint before");
-        assert_eq!(service.one::<i64>("select count(*) from auth.list_users()"), 0);
-        service.run("rollback; set statement_timeout = '200ms'");
-    };
-    fails("bob", "22000");
-    fails("cleo", "57014");
+        assert_eq!(service.one::<i64>("select count(*) from auth.list_users()"), 0, "{name}");
+        service.run("commit");
+    }
     assert_eq!(statuses(&mut service, &json!([{"email": "ann@example.org"}])), ["created"]);
 }
 

@@ -41,7 +41,6 @@ fn winners(outcomes: &[String; 2]) -> usize {
     outcomes.iter().filter(|outcome| *outcome == "ok").count()
 }
 
-/// Every way to take an administrator away, against every other.
 /// While the password is being checked the user is banned, deleted, or given another password: no good session may come of it.
 #[test]
 fn no_session_is_born_of_a_password_that_is_no_longer_good() {
@@ -134,6 +133,41 @@ fn an_open_transaction_of_a_guesser_holds_nobody_up() {
     app.run("set lock_timeout = '2s'");
     assert!(app.json(&format!("select auth.sign_in('ann@example.org', '{PASSWORD}')"))["token"].is_string());
     attacker.run("rollback");
+}
+
+/// Also who catches the refusal finds nothing of the ban.
+#[test]
+fn an_administrator_whose_session_ends_amid_a_ban_has_banned_nobody() {
+    let db = Database::new();
+    let (mut root, bob) = (db.admin("Root"), db.user("Bob"));
+    let (mut dba, mut turn) = (db.dba(), db.dba());
+    dba.run(
+        "create function public.wait() returns trigger language plpgsql as 'begin perform pg_advisory_xact_lock(7); return null; end';
+         create trigger wait after insert on auth.bans for each row execute function public.wait();
+         create function public.try(call text) returns text language plpgsql as
+             'begin execute call; return null; exception when sqlstate ''28000'' then return sqlerrm; end'",
+    );
+    let ban = format!("select auth.ban_user(''{}'')", bob.id);
+    let calls = [ban.replace("''", "'"), format!("begin; savepoint s; {}", ban.replace("''", "'")), format!("select public.try('{ban}')")];
+    for call in calls {
+        turn.run("select pg_advisory_lock(7)");
+        let refusal = thread::scope(|scope| {
+            let banning = scope.spawn(|| root.client.batch_execute(&call).err().map(|error| error.as_db_error().cloned()));
+            while dba.one::<i64>("select count(*) from pg_locks where locktype = 'advisory' and not granted") == 0 {}
+            dba.run(&format!("select auth.revoke_user_sessions('{}')", root.id));
+            turn.run("select pg_advisory_unlock(7)");
+            banning.join().expect("who bans")
+        });
+        let detail = refusal.map(|error| error.expect("an error of the server").detail().map(str::to_owned));
+        assert_eq!(detail, (!call.contains("try")).then(|| Some("INVALID_SESSION".to_owned())), "{call}");
+        root.run(if call.starts_with("begin") { "rollback to savepoint s; select auth.uid(); commit" } else { "select auth.uid()" });
+        let left = format!(
+            "select (select count(*) from auth.bans) + (select count(*) from auth_private.session_epochs where user_id = '{}' and epoch > 0)",
+            bob.id
+        );
+        assert_eq!(dba.one::<i64>(&left), 0, "{call}");
+        root = db.signed_in("Root");
+    }
 }
 
 #[test]

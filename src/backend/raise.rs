@@ -66,10 +66,13 @@ pub fn unless_taken<T>(body: impl FnOnce() -> T) -> Option<T> {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::CurrentMemoryContext = context;
-        let outcome = PgTryBuilder::new(AssertUnwindSafe(|| Ok(body()))).catch_others(Err).execute();
-        if outcome.is_ok() {
+        let whole = || {
+            let value = body();
             pg_sys::ReleaseCurrentSubTransaction();
-        } else {
+            Ok(value)
+        };
+        let outcome = PgTryBuilder::new(AssertUnwindSafe(whole)).catch_others(Err).execute();
+        if outcome.is_err() {
             pg_sys::RollbackAndReleaseCurrentSubTransaction();
         }
         (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) = (context, owner);

@@ -51,7 +51,7 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 /// Counts an attempt before it is made, where that can be done so that nothing takes it back; seconds to wait instead, where it must not be made.
-/// Returns whether the table has anything to [`forgive`]; mostly it has not.
+/// Returns whether the table has anything to [`forgive`]; mostly it has not. What is noted there between now and then stays, as if it came after.
 pub fn begin(subjects: &Subjects, (most, window): (i32, i32)) -> Result<bool, i64> {
     // What failed before a restart or on another server.
     let have_failed = index::as_seen_by(Mode::Write, || subjects.all().iter().any(|subject| index::has(&FAILURES, &Key::Octets(subject))));

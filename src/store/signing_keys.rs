@@ -5,14 +5,12 @@ use crate::backend::index::{self, Found, Index, Key};
 use crate::backend::spi::{self, Mode};
 use crate::domain::access_token::SigningPair;
 use pgrx::datum::TimestampWithTimeZone;
-use std::cell::RefCell;
 
 /// Of keys that nobody has replaced there is one.
 static SIGNING: Index = Index::new(c"auth_private", c"signing_keys", c"signing_keys_signing_idx");
 static SECRETS: Index = Index::new(c"auth_private", c"signing_secrets", c"signing_secrets_pkey");
 
 /// A key that signs.
-#[derive(Clone)]
 pub struct SigningKey {
     pub kid: String,
     pub private: Vec<u8>,
@@ -22,16 +20,8 @@ pub struct SigningKey {
 pub fn current() -> Option<SigningKey> {
     let signs = |row: &Found| row.get::<TimestampWithTimeZone>(4).is_none().then(|| row.value(1));
     let kid: String = index::first(&SIGNING, &Key::All, signs)??;
-    thread_local! {
-        static LAST: RefCell<Option<SigningKey>> = const { RefCell::new(None) };
-    }
-    LAST.with_borrow_mut(|last| {
-        // The name is the thumbprint of the public key: what has it is this key.
-        if last.as_ref().is_none_or(|last| last.kid != kid) {
-            *last = index::first(&SECRETS, &Key::Text(&kid), |row| row.value(2)).map(|private| SigningKey { kid, private });
-        }
-        last.clone()
-    })
+    let private = index::first(&SECRETS, &Key::Text(&kid), |row| row.value(2))?;
+    Some(SigningKey { kid, private })
 }
 
 /// A public key, while it verifies. For functions of auth_door.
