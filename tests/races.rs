@@ -1,7 +1,6 @@
 //! Rules that hold when two do it at once, where what matters happens within one call: amid the hash, or in both calls at the same time.
 //! What can be said step by step is in tests/isolation.
 
-use crate::deeds::until;
 use pgrx_tests::{Actor, Database, PASSWORD};
 use std::sync::{Arc, Barrier};
 use std::thread;
@@ -154,9 +153,7 @@ fn an_administrator_whose_session_ends_amid_a_ban_has_banned_nobody() {
         turn.run("select pg_advisory_lock(7)");
         let refusal = thread::scope(|scope| {
             let banning = scope.spawn(|| root.client.batch_execute(&call).err().map(|error| error.as_db_error().cloned()));
-            until("the trigger", || {
-                dba.one("select exists (select from pg_locks join pg_database d on d.oid = database where d.datname = current_database() and locktype = 'advisory' and not granted)")
-            });
+            db.until_it_waits("ban_user");
             dba.run(&format!("select auth.revoke_user_sessions('{}')", root.id));
             turn.run("select pg_advisory_unlock(7)");
             banning.join().expect("who bans")
