@@ -126,7 +126,7 @@ fn a_key_that_was_replaced_verifies_for_as_long_as_its_last_token() {
     let ann = db.user("Ann");
     let server = db.postgrest(&[]);
     let mut dba = db.dba();
-    // It answers before it listens, and listens only when that statement is over.
+    // It calls itself ready before it listens, and listens only when that statement is over.
     until("LISTEN", || {
         dba.one(
             "select exists (select from pg_stat_activity where datname = current_database() and query ilike 'listen %' and state = 'idle')",

