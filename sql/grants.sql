@@ -107,7 +107,7 @@ grant execute on function auth_private.erasing, auth_private.erase_user to auth_
 
 -- What auth_role_manager needs: it knows its roles, who is calling, and how to say so.
 grant select, insert, update, delete on auth_private.managed_roles to auth_role_manager;
-grant execute on function auth_private.holds_any, auth_private.append_audit, auth.has_permission to auth_role_manager;
+grant execute on function auth_private.holds_any, auth.has_permission to auth_role_manager;
 
 -- Tables, under row-level security; no column of theirs is secret, and nobody but pg_auth writes.
 grant select on auth.users, auth.accounts, auth.sessions, auth.user_roles, auth.bans, auth.roles, auth.role_permissions, auth.audit_log to authenticated;

@@ -106,15 +106,3 @@ begin
 end
 $$;
 comment on function auth_private.is_last_admin is 'Door: true when no other user with the role "admin" is free of a ban.';
-
--- Crosses: audit_log. Because: everybody's deeds are recorded, few may read them. Callers: every function that changes something.
-create function auth_private.append_audit(
-    act text, actor uuid, impersonator uuid, session uuid, db_role text, target uuid, address inet, agent text, particulars jsonb) returns void
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    insert into auth.audit_log (action, actor_id, impersonator_id, session_id, database_role, user_id, ip_address, user_agent, details)
-    values (act, actor, impersonator, session, db_role, target, address, agent, particulars);
-end
-$$;
-comment on function auth_private.append_audit is 'Door: one line in the audit log.';

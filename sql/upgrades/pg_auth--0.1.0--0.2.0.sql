@@ -69,6 +69,7 @@ drop function auth_private.user_json(uuid);
 drop function auth_private.session_json(uuid, uuid);
 drop function auth_private.sign_access_token(uuid);
 drop function auth_private.increment_epoch(uuid, boolean);
+drop function auth_private.append_audit(text, uuid, uuid, uuid, text, uuid, inet, text, jsonb);
 drop policy signing_secrets_door on auth_private.signing_secrets;
 revoke all on auth_private.signing_secrets from auth_door;
 drop view auth_private.user_directory, auth_private.users_rendered;
