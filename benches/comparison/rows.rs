@@ -162,7 +162,7 @@ fn sessions(stage: &Stage) -> (Vec<Row>, f64) {
         [&mut |_| run(both.borrow_mut().0, &empty, &[]), &mut |n| read_plain(n), &mut |n| use_one(n), &mut |n| use_one_of_few(n)],
     );
     app.batch_execute("commit; select auth.use_session('as_bench_4711', false)").expect("signed in");
-    let [read] = in_turns(40, 50, [&mut |_| run(&mut app, &get_session, &[])]);
+    let [read] = in_turns(200, 50, [&mut |_| run(&mut app, &get_session, &[])]);
     let better = stage.better_auths_times();
     BETTER.with(|times| times.replace(better.iter().map(|(name, times)| (name.clone(), median(times))).collect()));
     let rows = vec![
