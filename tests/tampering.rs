@@ -25,7 +25,12 @@ const CASES: &[Tampering] = &[
     case("alter table auth.users rename last_sign_in_at to x", "alter table auth.users rename x to last_sign_in_at", SIGN_IN, "42703"),
     case("alter table auth.users rename to people", "alter table auth.people rename to users", GET, "42P01"),
     case("alter table auth_private.passwords rename hash to x", "alter table auth_private.passwords rename x to hash", SIGN_IN, "42703"),
-    case("alter function auth_private.open_session rename to x", "alter function auth_private.x rename to open_session", SIGN_IN, "42883"),
+    case(
+        "alter function auth_private.freshen_session rename to x",
+        "alter function auth_private.x rename to freshen_session",
+        "select auth.verify_password('a password for tests')",
+        "42883",
+    ),
     case("alter role auth_door rename to x", "alter role x rename to auth_door", "select auth.use_session('x')", "28000"),
     case(
         "alter table auth_private.session_keys alter authenticated_at drop not null; update auth_private.session_keys set authenticated_at = null",

@@ -38,8 +38,8 @@ fn every_tampering_is_found() {
         ("grant usage on schema auth_private to app", "schema auth_private"),
         ("grant execute on function auth.claim_messages to app", "function auth.claim_messages(integer)"),
         (
-            "grant execute on function auth_private.open_session to public",
-            "function auth_private.open_session(uuid,bigint,text,uuid,bytea,integer,boolean,inet,text)",
+            "grant execute on function auth_private.open_impersonation to public",
+            "function auth_private.open_impersonation(uuid,uuid,uuid,bytea,numeric,inet)",
         ),
         ("alter function auth.sign_in reset search_path", "function auth.sign_in(text,text,boolean,text,text)"),
         ("alter function auth.has_permission security invoker", "function auth.has_permission(text)"),

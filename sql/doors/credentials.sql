@@ -37,44 +37,6 @@ end
 $$;
 comment on function auth_private.register_user is 'Door: a user who signs up, with the role "user" and a password. Where the address is taken, the id and moment of nobody.';
 
--- Crosses: sessions, session_keys, users. Because: the session is what makes the identity. Callers: sign_in, sign_up, change_password, sign_in_with_provider.
--- The epoch, and the hash or the account, are those read before the password was checked: a ban or another password since then makes the
--- new session worthless or refuses it, however long the hashing took.
-create function auth_private.open_session(
-    of_user uuid, read_epoch bigint, checked_hash text, checked_account uuid, key bytea, lifetime_seconds integer, fixed boolean, address inet, agent text)
-    returns uuid
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-declare
-    opened     timestamptz := pg_catalog.clock_timestamp();
-    session_id uuid;
-begin
-    -- The user first, as everything does that changes credentials: in any other order two of them would wait for each other. "for share": at
-    -- REPEATABLE READ a password changed since our snapshot stops us here. The user also where foreign keys are not followed.
-    if checked_hash is not null then
-        perform from auth.users u join auth_private.passwords p on p.user_id operator(pg_catalog.=) u.id
-          where u.id operator(pg_catalog.=) of_user and p.hash operator(pg_catalog.=) checked_hash
-            for no key update of u for share of p;
-    else
-        perform from auth.users u join auth.accounts a on a.user_id operator(pg_catalog.=) u.id
-          where u.id operator(pg_catalog.=) of_user and a.id operator(pg_catalog.=) checked_account
-            for no key update of u for share of a;
-    end if;
-    if not found then
-        return null;
-    end if;
-    with signs_in as (update auth.users u set last_sign_in_at = opened where u.id operator(pg_catalog.=) of_user),
-         session as (insert into auth.sessions (user_id, created_at, updated_at, expires_at, ip_address, user_agent)
-                     values (of_user, opened, opened, opened operator(pg_catalog.+) pg_catalog.make_interval(secs => lifetime_seconds), address, agent)
-                     returning id, expires_at, ctid as place)
-    insert into auth_private.session_keys as k (token_hash, session_id, epoch, authenticated_at, slides_until, session_ctid)
-    select key, s.id, read_epoch, opened, case when fixed then s.expires_at end, s.place from session s
-    returning k.session_id into session_id;
-    return session_id;
-end
-$$;
-comment on function auth_private.open_session is 'Door: a new session after a right password, or for an account that a provider vouches for. Null where it or the user has changed meanwhile.';
-
 -- Crosses: sessions, session_keys. Because: the session belongs to somebody else. Callers: impersonate_user.
 -- The condition is the truth of which impersonate_user's checks are the good messages.
 create function auth_private.open_impersonation(

@@ -66,6 +66,12 @@ impl Index {
         let known = self.known.0.load(Relaxed);
         ((known >> 32) as u32, known as u32)
     }
+
+    /// True when the table has a column of this number, counted from 1: the tables of an earlier release have fewer.
+    pub fn table_has_column(&self, column: i16) -> bool {
+        // SAFETY: a look-up in the catalogue's cache; what is not there is InvalidOid.
+        unsafe { pg_sys::get_atttype(self.oids().0.into(), column) != pg_sys::InvalidOid }
+    }
 }
 
 /// True when there is such a table.

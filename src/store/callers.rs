@@ -55,6 +55,11 @@ fn session_key(row: &Found) -> SessionKey {
     }
 }
 
+/// Whether keys tell where their session's row lies: those of 0.1.0 do not, until ALTER EXTENSION has run.
+pub fn keys_tell_places() -> bool {
+    KEYS_BY_SESSION.table_has_column(7)
+}
+
 /// The live session with this id.
 pub fn session_by_id(mode: Mode, session: Uuid) -> Option<LiveSession> {
     index::as_seen_by(mode, || live(index::first(&KEYS_BY_SESSION, &Key::Uuid(session), session_key)?))

@@ -8,6 +8,7 @@ use crate::backend::index::{self, Key};
 use crate::backend::json::{Json, WholeJson, moment};
 use crate::backend::raise::unless_refused;
 use crate::backend::spi::{self, Mode, Row};
+use crate::backend::{ids, state};
 use crate::error::{Code, Result};
 use pgrx::Uuid;
 use pgrx::datum::{Inet, TimestampWithTimeZone};
@@ -86,26 +87,67 @@ pub struct NewSession<'a> {
     pub agent: Option<&'a str>,
 }
 
-/// Opens a session; none when the proof or the user has changed since it was checked.
+/// Opens a session; none when the proof or the user has changed since it was checked. A door that is no function in SQL, since whoever signs
+/// in waits for it. Crosses: users, passwords, accounts, sessions, session_keys. Because: the session is what makes the identity. Callers:
+/// sign_in, sign_up, change_password, sign_in_with_provider.
+///
+/// The epoch, and the hash or the account, are those read before the password was checked: a ban or another password since then makes the
+/// new session worthless or refuses it, however long the hashing took.
 pub fn open(new: &NewSession) -> Option<Uuid> {
-    let (hash, account) = match new.proof {
-        Proof::Password(hash) => (Some(hash), None),
-        Proof::Account(account) => (None, Some(account)),
-    };
-    call(
-        "select auth_private.open_session($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        &[
+    state::as_door(|| {
+        is_still_proven(new).then_some(())?;
+        let opened = TimestampWithTimeZone::try_from(state::clock()).expect("a moment");
+        let sql = if callers::keys_tell_places() {
+            "with signs_in as (update auth.users u set last_sign_in_at = $3 where u.id operator(pg_catalog.=) $2),
+                  session as (insert into auth.sessions (id, user_id, created_at, updated_at, expires_at, ip_address, user_agent)
+                              values ($1, $2, $3, $3, $3 operator(pg_catalog.+) pg_catalog.make_interval(secs => $4), $5, $6)
+                              returning id, expires_at, ctid as place)
+             insert into auth_private.session_keys as k (token_hash, session_id, epoch, authenticated_at, slides_until, session_ctid)
+             select $7, s.id, $8, $3, case when $9 then s.expires_at end, s.place from session s
+             returning k.session_id"
+        } else {
+            "with signs_in as (update auth.users u set last_sign_in_at = $3 where u.id operator(pg_catalog.=) $2),
+                  session as (insert into auth.sessions (id, user_id, created_at, updated_at, expires_at, ip_address, user_agent)
+                              values ($1, $2, $3, $3, $3 operator(pg_catalog.+) pg_catalog.make_interval(secs => $4), $5, $6)
+                              returning id, expires_at)
+             insert into auth_private.session_keys as k (token_hash, session_id, epoch, authenticated_at, slides_until)
+             select $7, s.id, $8, $3, case when $9 then s.expires_at end from session s
+             returning k.session_id"
+        };
+        let arguments = [
+            ids::new().into(),
             new.user.into(),
-            new.epoch.into(),
-            hash.into(),
-            account.into(),
-            new.token_hash.to_vec().into(),
-            new.lifetime.into(),
-            new.fixed.into(),
+            opened.into(),
+            f64::from(new.lifetime).into(),
             new.address.map(|address| Inet(address.to_string())).into(),
             new.agent.into(),
-        ],
-    )
+            new.token_hash.to_vec().into(),
+            new.epoch.into(),
+            new.fixed.into(),
+        ];
+        first(Mode::Write, sql, &arguments, |row| row.value(1))
+    })
+}
+
+/// Locks the user and the proof that was checked. The user first, as everything does that changes credentials: in any other order two of them
+/// would wait for each other. At REPEATABLE READ a password changed since our snapshot stops us here. The user also where foreign keys are not
+/// followed.
+fn is_still_proven(new: &NewSession) -> bool {
+    let (sql, proof) = match new.proof {
+        Proof::Password(hash) => (
+            "select true from auth.users u join auth_private.passwords p on p.user_id operator(pg_catalog.=) u.id
+              where u.id operator(pg_catalog.=) $1 and p.hash operator(pg_catalog.=) $2
+                for no key update",
+            hash.into(),
+        ),
+        Proof::Account(account) => (
+            "select true from auth.users u join auth.accounts a on a.user_id operator(pg_catalog.=) u.id
+              where u.id operator(pg_catalog.=) $1 and a.id operator(pg_catalog.=) $2
+                for no key update",
+            account.into(),
+        ),
+    };
+    call(sql, &[new.user.into(), proof]).unwrap_or(false)
 }
 
 /// Session and user of a live token.
