@@ -294,3 +294,29 @@ fn the_address_is_believed_from_a_trusted_back_end_only() {
     let claimed: String = db.dba().one("select details ->> 'claimed_ip_address' from auth.audit_log order by id desc limit 1");
     assert_eq!(claimed, "203.0.113.7");
 }
+
+#[test]
+fn an_error_behind_a_door_leaves_nobody_its_role() {
+    let db = Database::new();
+    db.user("Ann");
+    let mut dba = db.dba();
+    dba.run("create function public.fail() returns trigger language plpgsql as $$ begin raise exception '% of the applications own', current_user; end $$");
+    for table in ["auth.sessions", "auth.audit_log"] {
+        dba.run(&format!("create trigger fails before insert on {table} for each row execute function public.fail()"));
+        let mut app = db.app();
+        app.run("begin; savepoint before");
+        app.is_refused(&format!("select auth.sign_in('{}', '{PASSWORD}')", address("Ann")), "P0001", "auth_door of the applications own");
+        app.run("rollback to before");
+        assert_eq!(app.one::<String>("select current_user::text"), "app", "{table}");
+        app.is_refused("select count(*) from auth_private.passwords", "42501", "permission denied for schema auth_private");
+        app.run("rollback");
+        let caught = format!(
+            "do $$ begin perform auth.sign_in('{}', '{PASSWORD}'); exception when raise_exception then perform set_config('public.role', current_user, false); end $$",
+            address("Ann")
+        );
+        app.run(&caught);
+        assert_eq!(app.one::<String>("select current_setting('public.role')"), "app", "{table}");
+        dba.run(&format!("drop trigger fails on {table}"));
+    }
+    assert!(db.signed_in("Ann").is_signed_in());
+}
