@@ -1,10 +1,10 @@
 //! The audit log.
 
-use super::run;
+use super::{inet, run};
 use crate::backend::json::Json;
 use crate::backend::{spi, state};
 use pgrx::Uuid;
-use pgrx::datum::{Inet, TimestampWithTimeZone};
+use pgrx::datum::TimestampWithTimeZone;
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -35,7 +35,7 @@ pub fn append(line: Line) {
                 line.session.into(),
                 line.database_role.into(),
                 line.target.into(),
-                line.address.map(|address| Inet(address.to_string())).into(),
+                inet(line.address).into(),
                 line.agent.into(),
                 Json(line.details).into(),
             ],

@@ -1,7 +1,7 @@
 //! Every statement of the extension, by what it is about. Nothing else names SQL.
 //!
 //! A test prepares each of them and gives it to pgspot. They run as the owner of the function that called, under the
-//! policies of `sql/tables/`; what starts with `auth_private.` and is called like a function is a door.
+//! policies of `sql/tables/`. What starts with `auth_private.` and is called like a function is a door, and so is what runs in `as_door`.
 
 pub mod accounts;
 pub mod attempts;
@@ -24,7 +24,8 @@ pub mod users;
 
 pub use crate::backend::spi::Mode;
 use crate::backend::spi::{self, Row};
-use pgrx::datum::{DatumWithOid, FromDatum};
+use pgrx::datum::{DatumWithOid, FromDatum, Inet};
+use std::net::IpAddr;
 
 /// The first row, if there is one.
 fn first<T>(mode: Mode, sql: &'static str, arguments: &[DatumWithOid], row: impl FnMut(&Row) -> T) -> Option<T> {
@@ -34,6 +35,11 @@ fn first<T>(mode: Mode, sql: &'static str, arguments: &[DatumWithOid], row: impl
 /// The one value of a call; null is none.
 fn call<T: FromDatum>(sql: &'static str, arguments: &[DatumWithOid]) -> Option<T> {
     first(Mode::Write, sql, arguments, |row| row.get(1)).flatten()
+}
+
+/// An address as the server has it.
+fn inet(address: Option<IpAddr>) -> Option<Inet> {
+    address.map(|address| Inet(address.to_string()))
 }
 
 /// A statement whose result does not matter.

@@ -3,7 +3,7 @@
 use super::callers::{self, LiveSession};
 use super::signing_keys::{self, SigningKey};
 use super::users::{self, RenderedUser};
-use super::{call, first, run};
+use super::{call, first, inet, run};
 use crate::backend::index::{self, Key};
 use crate::backend::json::{Json, WholeJson, moment};
 use crate::backend::raise::unless_refused;
@@ -97,6 +97,7 @@ pub fn open(new: &NewSession) -> Option<Uuid> {
     state::as_door(|| {
         is_still_proven(new).then_some(())?;
         let opened = TimestampWithTimeZone::try_from(state::clock()).expect("a moment");
+        // The same, but for the last column: tables of 0.1.0 have none.
         let sql = if callers::keys_tell_places() {
             "with signs_in as (update auth.users u set last_sign_in_at = $3 where u.id operator(pg_catalog.=) $2),
                   session as (insert into auth.sessions (id, user_id, created_at, updated_at, expires_at, ip_address, user_agent)
@@ -119,7 +120,7 @@ pub fn open(new: &NewSession) -> Option<Uuid> {
             new.user.into(),
             opened.into(),
             f64::from(new.lifetime).into(),
-            new.address.map(|address| Inet(address.to_string())).into(),
+            inet(new.address).into(),
             new.agent.into(),
             new.token_hash.to_vec().into(),
             new.epoch.into(),
@@ -160,14 +161,7 @@ pub fn find_by_token(token_hash: [u8; 32]) -> Option<(Uuid, Uuid)> {
 pub fn open_impersonation(user: Uuid, actor: &LiveSession, token_hash: [u8; 32], lifetime: f64, address: Option<IpAddr>) -> Option<Uuid> {
     call(
         "select auth_private.open_impersonation($1, $2, $3, $4, $5::pg_catalog.numeric, $6)",
-        &[
-            user.into(),
-            actor.user.into(),
-            actor.id.into(),
-            token_hash.to_vec().into(),
-            lifetime.into(),
-            address.map(|address| Inet(address.to_string())).into(),
-        ],
+        &[user.into(), actor.user.into(), actor.id.into(), token_hash.to_vec().into(), lifetime.into(), inet(address).into()],
     )
 }
 
