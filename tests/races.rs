@@ -147,8 +147,8 @@ fn an_administrator_whose_session_ends_amid_a_ban_has_banned_nobody() {
          create function public.try(call text) returns text language plpgsql as
              'begin execute call; return null; exception when sqlstate ''28000'' then return sqlerrm; end'",
     );
-    let ban = format!("select auth.ban_user(''{}'')", bob.id);
-    let calls = [ban.replace("''", "'"), format!("begin; savepoint s; {}", ban.replace("''", "'")), format!("select public.try('{ban}')")];
+    let ban = format!("select auth.ban_user('{}')", bob.id);
+    let calls = [ban.clone(), format!("begin; savepoint s; {ban}"), format!("select public.try($${ban}$$)")];
     for call in calls {
         turn.run("select pg_advisory_lock(7)");
         let refusal = thread::scope(|scope| {

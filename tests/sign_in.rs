@@ -299,22 +299,21 @@ fn the_address_is_believed_from_a_trusted_back_end_only() {
 fn an_error_behind_a_door_leaves_nobody_its_role() {
     let db = Database::new();
     db.user("Ann");
+    let sign_in = format!("auth.sign_in('{}', '{PASSWORD}')", address("Ann"));
     let mut dba = db.dba();
     dba.run("create function public.fail() returns trigger language plpgsql as $$ begin raise exception '% of the applications own', current_user; end $$");
     for table in ["auth.sessions", "auth.audit_log"] {
         dba.run(&format!("create trigger fails before insert on {table} for each row execute function public.fail()"));
         let mut app = db.app();
         app.run("begin; savepoint before");
-        app.is_refused(&format!("select auth.sign_in('{}', '{PASSWORD}')", address("Ann")), "P0001", "auth_door of the applications own");
+        app.is_refused(&format!("select {sign_in}"), "P0001", "auth_door of the applications own");
         app.run("rollback to before");
         assert_eq!(app.one::<String>("select current_user::text"), "app", "{table}");
         app.is_refused("select count(*) from auth_private.passwords", "42501", "permission denied for schema auth_private");
         app.run("rollback");
-        let caught = format!(
-            "do $$ begin perform auth.sign_in('{}', '{PASSWORD}'); exception when raise_exception then perform set_config('public.role', current_user, false); end $$",
-            address("Ann")
-        );
-        app.run(&caught);
+        app.run(&format!(
+            "do $$ begin perform {sign_in}; exception when raise_exception then perform set_config('public.role', current_user, false); end $$"
+        ));
         assert_eq!(app.one::<String>("select current_setting('public.role')"), "app", "{table}");
         dba.run(&format!("drop trigger fails on {table}"));
     }
