@@ -70,6 +70,7 @@ drop function auth_private.session_json(uuid, uuid);
 drop function auth_private.sign_access_token(uuid);
 drop function auth_private.increment_epoch(uuid, boolean);
 drop function auth_private.append_audit(text, uuid, uuid, uuid, text, uuid, inet, text, jsonb);
+drop function auth_private.open_session(uuid, bigint, text, uuid, bytea, integer, boolean, inet, text);
 drop policy signing_secrets_door on auth_private.signing_secrets;
 revoke all on auth_private.signing_secrets from auth_door;
 drop view auth_private.user_directory, auth_private.users_rendered;
@@ -347,8 +348,6 @@ begin
 end
 $$;
 comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns; with at_once it waits for nothing that the user can hold. False where there is no such user.';
-
-drop function auth_private.open_session(uuid, bigint, text, uuid, bytea, integer, boolean, inet, text);
 
 -- A token is found by a hash index, and its session where its row lay.
 alter table auth_private.session_keys

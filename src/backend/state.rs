@@ -86,8 +86,7 @@ pub fn while_erasing<T>(user: Uuid, deletion: impl FnOnce() -> T) -> T {
     }
 }
 
-/// Runs something as auth_door, which owns the doors: for what must itself be SECURITY INVOKER, and where a door's call would take as long as
-/// what is behind it.
+/// Runs something as auth_door, which owns the doors: for what must itself be SECURITY INVOKER, and for the doors that are no functions in SQL.
 pub fn as_door<T>(body: impl FnOnce() -> T) -> T {
     // SAFETY: the installation made that role; without it this is an error.
     unsafe { as_user(pg_sys::get_role_oid(c"auth_door".as_ptr(), false), 0, body) }
