@@ -36,6 +36,7 @@ specs! {
     ban_or_sign_in
     bans_in_opposite_orders
     database_role_made_reset_deleted
+    deletion_or_another_verb
     deletion_or_reset
     deletion_or_sign_in
     expired_purged_twice

@@ -14,37 +14,6 @@ end
 $$;
 comment on function auth_private.hold_accounts is 'Door: how many accounts a user has; they stay as they are until the transaction ends.';
 
--- Crosses: session_epochs, users. Because: whoever may ban need not be allowed to read. Callers: every verb on another user, first of all.
--- An update and not a lock: at REPEATABLE READ a row that was only locked would let a stale snapshot pass.
-create function auth_private.guard_user(target uuid, at_once boolean) returns boolean
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if not at_once then
-        perform from auth.users u where u.id operator(pg_catalog.=) target;
-        if not found then
-            return false;
-        end if;
-        -- Waits until a deletion that has begun has ended either way, and lets go again: the user's row comes after the guard.
-        begin
-            perform from auth.users u where u.id operator(pg_catalog.=) target for key share;
-            raise sqlstate 'PGA01';
-        exception when sqlstate 'PGA01' then
-        end;
-    end if;
-    insert into auth_private.session_epochs as e (user_id, administrative) values (target, true)
-        on conflict (user_id, administrative) do update set guard = e.guard operator(pg_catalog.+) 1;
-    -- Also after having waited for our turn. From here on the user stays until we are done; whose deletion has begun since is gone.
-    if at_once then
-        perform from auth.users u where u.id operator(pg_catalog.=) target;
-    else
-        perform from auth.users u where u.id operator(pg_catalog.=) target for key share skip locked;
-    end if;
-    return found;
-end
-$$;
-comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns; with at_once it waits for nothing that the user can hold. False where there is no such user.';
-
 -- Crosses: users. Because: what deletes belongs to auth_eraser, under whom nobody is signed in. Callers: delete_user, before it erases.
 -- This is the truth of which delete_user's checks are the good messages.
 create function auth_private.may_erase(target uuid) returns boolean

@@ -69,6 +69,7 @@ drop function auth_private.user_json(uuid);
 drop function auth_private.session_json(uuid, uuid);
 drop function auth_private.sign_access_token(uuid);
 drop function auth_private.increment_epoch(uuid, boolean);
+drop function auth_private.guard_user(uuid, boolean);
 drop function auth_private.append_audit(text, uuid, uuid, uuid, text, uuid, inet, text, jsonb);
 drop function auth_private.open_session(uuid, bigint, text, uuid, bytea, integer, boolean, inet, text);
 drop policy signing_secrets_door on auth_private.signing_secrets;
@@ -318,37 +319,6 @@ end
 $$;
 comment on function auth_private.register_user is 'Door: a user who signs up, with the role "user" and a password. Where the address is taken, the id and moment of nobody.';
 
--- Who is not there is found out once.
-drop function auth_private.guard_user(uuid, boolean);
-create function auth_private.guard_user(target uuid, at_once boolean) returns boolean
-    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
-as $$
-begin
-    if not at_once then
-        perform from auth.users u where u.id operator(pg_catalog.=) target;
-        if not found then
-            return false;
-        end if;
-        -- Waits until a deletion that has begun has ended either way, and lets go again: the user's row comes after the guard.
-        begin
-            perform from auth.users u where u.id operator(pg_catalog.=) target for key share;
-            raise sqlstate 'PGA01';
-        exception when sqlstate 'PGA01' then
-        end;
-    end if;
-    insert into auth_private.session_epochs as e (user_id, administrative) values (target, true)
-        on conflict (user_id, administrative) do update set guard = e.guard operator(pg_catalog.+) 1;
-    -- Also after having waited for our turn. From here on the user stays until we are done; whose deletion has begun since is gone.
-    if at_once then
-        perform from auth.users u where u.id operator(pg_catalog.=) target;
-    else
-        perform from auth.users u where u.id operator(pg_catalog.=) target for key share skip locked;
-    end if;
-    return found;
-end
-$$;
-comment on function auth_private.guard_user is 'Door: makes verbs on one user take turns; with at_once it waits for nothing that the user can hold. False where there is no such user.';
-
 -- A token is found by a hash index, and its session where its row lay.
 alter table auth_private.session_keys
     drop constraint session_keys_pkey,
@@ -495,7 +465,6 @@ begin
             ('function', 'auth_private.new_id()', 'auth_owner'),
             ('function', 'auth.get_session()', 'auth_door'),
             ('function', 'auth_private.register_user(text, text, text, jsonb, text)', 'auth_door'),
-            ('function', 'auth_private.guard_user(uuid, boolean)', 'auth_door'),
             ('function', 'auth_private.open_impersonation(uuid, uuid, uuid, bytea, numeric, inet)', 'auth_door'),
             ('function', 'auth_private.slide_session(uuid, integer, integer)', 'auth_door'),
             ('function', 'auth_private.count_users()', 'auth_door'),

@@ -60,27 +60,39 @@ pub fn on_behalf_of_others<T>(body: impl FnOnce() -> T) -> T {
 
 /// Runs something that fails where a unique key is somebody's: then what it has done is undone, and the answer is none.
 pub fn unless_taken<T>(body: impl FnOnce() -> T) -> Option<T> {
-    // SAFETY: a subtransaction around the body, as PL/pgSQL's EXCEPTION has it. It ends here whatever comes: an error that left with it open
-    // would leave the connection in a failed transaction that nobody has begun.
+    match within_savepoint(true, body) {
+        Ok(value) => Some(value),
+        Err(CaughtError::PostgresError(report)) if report.sql_error_code() == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION => None,
+        Err(cause) => cause.rethrow(),
+    }
+}
+
+/// Runs something and undoes it: locks are let go again.
+pub fn undone(body: impl FnOnce()) {
+    within_savepoint(false, body).unwrap_or_else(|cause| cause.rethrow());
+}
+
+/// Runs something in a subtransaction, as PL/pgSQL's EXCEPTION has it, and keeps what it has done only if told to and it did not fail.
+fn within_savepoint<T>(keep: bool, body: impl FnOnce() -> T) -> std::result::Result<T, CaughtError> {
+    // SAFETY: the subtransaction ends here whatever comes: an error that left with it open would leave the connection in a failed transaction
+    // that nobody has begun.
     unsafe {
         let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
         pg_sys::BeginInternalSubTransaction(std::ptr::null());
         pg_sys::CurrentMemoryContext = context;
         let whole = || {
             let value = body();
-            pg_sys::ReleaseCurrentSubTransaction();
+            if keep {
+                pg_sys::ReleaseCurrentSubTransaction();
+            }
             Ok(value)
         };
         let outcome = PgTryBuilder::new(AssertUnwindSafe(whole)).catch_others(Err).execute();
-        if outcome.is_err() {
+        if outcome.is_err() || !keep {
             pg_sys::RollbackAndReleaseCurrentSubTransaction();
         }
         (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner) = (context, owner);
-        match outcome {
-            Ok(value) => Some(value),
-            Err(CaughtError::PostgresError(report)) if report.sql_error_code() == PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION => None,
-            Err(cause) => cause.rethrow(),
-        }
+        outcome
     }
 }
 

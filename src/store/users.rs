@@ -5,7 +5,7 @@ use super::user_list::ListedUser;
 use super::{call, first, run};
 use crate::backend::index::{self, Index, Key};
 use crate::backend::json::{Json, WholeJson, moment};
-use crate::backend::raise::on_behalf_of_others;
+use crate::backend::raise::{on_behalf_of_others, undone};
 use crate::backend::spi::{self, Mode, Row};
 use crate::backend::state;
 use pgrx::Uuid;
@@ -65,9 +65,33 @@ pub fn find_by_email(email: &str) -> Option<Uuid> {
     first(Mode::Read, "select u.id from auth.users u where u.email operator(pg_catalog.=) $1", &[email.into()], |row| row.value(1))
 }
 
-/// Makes verbs on one user take turns; `at_once` without waiting for anything that the user can hold. False when there is no such user.
+/// Makes verbs on one user take turns; `at_once` without waiting for anything that the user can hold. False when there is no such user. A door
+/// that is no function in SQL, since every verb on another user begins with it. Crosses: session_epochs, users. Because: whoever may ban need
+/// not be allowed to read. Callers: every verb on another user, first of all.
 pub fn guard(user: Uuid, at_once: bool) -> bool {
-    call("select auth_private.guard_user($1, $2)", &[user.into(), at_once.into()]).unwrap_or(false)
+    state::as_door(|| {
+        // At every isolation level: with an older snapshot it would be done to nobody, and said to be done.
+        let is_there = || index::as_seen_by(Mode::Latest, || index::has(&callers::USERS, &Key::Uuid(user)));
+        if !at_once {
+            if !is_there() {
+                return false;
+            }
+            // Waits until a deletion that has begun has ended either way, and lets go again: the user's row comes after the guard.
+            undone(|| run("select from auth.users u where u.id operator(pg_catalog.=) $1 for key share", &[user.into()]));
+        }
+        // An update and not a lock: at REPEATABLE READ a row that was only locked would let a stale snapshot pass.
+        run(
+            "insert into auth_private.session_epochs as e (user_id, administrative) values ($1, true)
+                 on conflict (user_id, administrative) do update set guard = e.guard operator(pg_catalog.+) 1",
+            &[user.into()],
+        );
+        // Also after having waited for our turn. From here on the user stays until we are done; whose deletion has begun since is gone.
+        if at_once {
+            return is_there();
+        }
+        let stays = "select from auth.users u where u.id operator(pg_catalog.=) $1 for key share skip locked";
+        first(Mode::Write, stays, &[user.into()], |_| ()).is_some()
+    })
 }
 
 /// What decides whether a user gets a session.
