@@ -21,7 +21,7 @@ create function auth_private.may_erase(target uuid) returns boolean
 as $$
 begin
     return coalesce(target operator(pg_catalog.=) auth.uid(), false)
-        or (auth.has_permission('user:delete') and auth_private.dominates_user(target));
+        or auth_private.holds_over('user:delete', target);
 end
 $$;
 comment on function auth_private.may_erase is 'Door: true when the caller may delete the user.';

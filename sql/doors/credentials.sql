@@ -52,7 +52,7 @@ declare
     place      tid;
 begin
     if actor is distinct from auth.uid() or actor_session is distinct from auth.session_id()
-        or not auth.has_permission('user:impersonate') or not auth_private.dominates_user(of_user)
+        or not auth_private.holds_over('user:impersonate', of_user)
         or (auth_private.is_administrative(of_user) and not auth.has_permission('user:impersonate-admins'))
     then
         return null;

@@ -25,15 +25,15 @@ create policy accounts_owner_select on auth.accounts for select to auth_owner
 create policy accounts_insert on auth.accounts for insert to auth_owner
     with check ((provider = 'credential'
                  and (user_id = (select auth.uid()) or (select auth.has_permission('user:create'))
-                      or ((select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id))))
+                      or auth_private.holds_over('user:set-password', user_id)))
                 or (select auth_private.is_back_end()));
 create policy accounts_update on auth.accounts for update to auth_owner
     using ((provider = 'credential'
-            and (user_id = (select auth.uid()) or ((select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id))))
+            and (user_id = (select auth.uid()) or auth_private.holds_over('user:set-password', user_id)))
            or (select auth_private.is_back_end()));
 create policy accounts_delete on auth.accounts for delete to auth_owner
     using (user_id = (select auth.uid())
-           or (provider = 'credential' and (select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id))
+           or (provider = 'credential' and auth_private.holds_over('user:set-password', user_id))
            or (select auth_private.is_back_end()));
 create policy accounts_door on auth.accounts to auth_door using (true) with check (true);
 

@@ -16,13 +16,13 @@ alter table auth.bans force row level security;
 create policy bans_client_select on auth.bans for select to authenticated
     using (user_id = (select auth.uid()) or (select auth.has_permission('user:list')) or (select auth.has_permission('user:get')));
 create policy bans_owner_select on auth.bans for select to auth_owner
-    using (user_id = (select auth.uid()) or (select auth_private.holds_any('user:')));
+    using ((select auth_private.holds_any('user:')) or user_id = (select auth.uid()));
 create policy bans_insert on auth.bans for insert to auth_owner
-    with check ((select auth.has_permission('user:ban')) and auth_private.dominates_user(user_id));
+    with check (auth_private.holds_over('user:ban', user_id));
 create policy bans_update on auth.bans for update to auth_owner
-    using ((select auth.has_permission('user:ban')) and auth_private.dominates_user(user_id));
+    using (auth_private.holds_over('user:ban', user_id));
 create policy bans_delete on auth.bans for delete to auth_owner
-    using ((select auth.has_permission('user:ban')) and auth_private.dominates_user(user_id));
+    using (auth_private.holds_over('user:ban', user_id));
 create policy bans_door on auth.bans for select to auth_door using (true);
 create policy bans_door_update on auth.bans for update to auth_door using (true); -- to lock rows
 create policy bans_door_delete on auth.bans for delete to auth_door using (true);

@@ -15,11 +15,11 @@ create policy passwords_select on auth_private.passwords for select to auth_owne
 -- user:create may give a password only where there is none: the primary key refuses a second row, and there is no update for it.
 create policy passwords_insert on auth_private.passwords for insert to auth_owner
     with check (user_id = (select auth.uid()) or (select auth.has_permission('user:create'))
-                or ((select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id)));
+                or auth_private.holds_over('user:set-password', user_id));
 create policy passwords_update on auth_private.passwords for update to auth_owner
-    using (user_id = (select auth.uid()) or ((select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id)));
+    using (user_id = (select auth.uid()) or auth_private.holds_over('user:set-password', user_id));
 create policy passwords_delete on auth_private.passwords for delete to auth_owner
-    using (user_id = (select auth.uid()) or ((select auth.has_permission('user:set-password')) and auth_private.dominates_user(user_id)));
+    using (user_id = (select auth.uid()) or auth_private.holds_over('user:set-password', user_id));
 create policy passwords_door on auth_private.passwords to auth_door using (true) with check (true);
 
 select pg_catalog.pg_extension_config_dump('auth_private.passwords', '');

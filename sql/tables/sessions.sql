@@ -21,7 +21,7 @@ create policy sessions_client_select on auth.sessions for select to authenticate
 create policy sessions_owner_select on auth.sessions for select to auth_owner
     using (user_id = (select auth.uid()) or impersonated_by = (select auth.actor_id()) or (select auth_private.holds_any('session:')));
 create policy sessions_delete on auth.sessions for delete to auth_owner
-    using (user_id = (select auth.uid()) or ((select auth.has_permission('session:revoke')) and auth_private.dominates_user(user_id)));
+    using (user_id = (select auth.uid()) or auth_private.holds_over('session:revoke', user_id));
 create policy sessions_door on auth.sessions to auth_door using (true) with check (true);
 
 -- session_keys: the SHA-256 of each token, and what makes its session good.
@@ -65,15 +65,15 @@ create table auth_private.session_epochs (
 alter table auth_private.session_epochs enable row level security;
 alter table auth_private.session_epochs force row level security;
 create policy session_epochs_select on auth_private.session_epochs for select to auth_owner
-    using (user_id = (select auth.uid()) or (select auth_private.holds_any('user:')) or (select auth_private.holds_any('session:')));
+    using ((select auth_private.holds_any('user:')) or (select auth_private.holds_any('session:')) or user_id = (select auth.uid()));
 create policy session_epochs_insert on auth_private.session_epochs for insert to auth_owner
     with check ((not administrative and user_id = (select auth.uid()))
-                or (administrative and auth_private.dominates_user(user_id)
-                    and ((select auth.has_permission('user:ban')) or (select auth.has_permission('user:set-password')) or (select auth.has_permission('session:revoke')))));
+                or (administrative and (auth_private.holds_over('user:ban', user_id) or auth_private.holds_over('user:set-password', user_id)
+                                        or auth_private.holds_over('session:revoke', user_id))));
 create policy session_epochs_update on auth_private.session_epochs for update to auth_owner
     using ((not administrative and user_id = (select auth.uid()))
-           or (administrative and auth_private.dominates_user(user_id)
-               and ((select auth.has_permission('user:ban')) or (select auth.has_permission('user:set-password')) or (select auth.has_permission('session:revoke')))));
+           or (administrative and (auth_private.holds_over('user:ban', user_id) or auth_private.holds_over('user:set-password', user_id)
+                                   or auth_private.holds_over('session:revoke', user_id))));
 create policy session_epochs_door on auth_private.session_epochs to auth_door using (true) with check (true);
 
 select pg_catalog.pg_extension_config_dump('auth.sessions', '');

@@ -20,9 +20,9 @@ create policy user_roles_owner_select on auth.user_roles for select to auth_owne
 -- and nobody hands out what they lack or takes from somebody who outranks them.
 create policy user_roles_insert on auth.user_roles for insert to auth_owner
     with check ((role = 'user' and (select auth.has_permission('user:create')))
-                or ((select auth.has_permission('user:set-role')) and auth_private.dominates_user(user_id) and auth_private.dominates_roles(array[role])));
+                or (auth_private.holds_over('user:set-role', user_id) and auth_private.dominates_roles(array[role])));
 create policy user_roles_delete on auth.user_roles for delete to auth_owner
-    using ((select auth.has_permission('user:set-role')) and auth_private.dominates_user(user_id));
+    using (auth_private.holds_over('user:set-role', user_id));
 create policy user_roles_door on auth.user_roles to auth_door using (true) with check (true);
 
 -- admin_guard: every call that could take the last active admin away updates this one row first. Counting alone is not

@@ -56,7 +56,7 @@ create policy users_owner_select on auth.users for select to auth_owner
 create policy users_insert on auth.users for insert to auth_owner
     with check ((select auth.has_permission('user:create')));
 create policy users_update on auth.users for update to auth_owner
-    using (id = (select auth.uid()) or ((select auth.has_permission('user:update')) and auth_private.dominates_user(id)));
+    using (id = (select auth.uid()) or auth_private.holds_over('user:update', id));
 -- Nobody else deletes, not even auth_owner; see auth_private.erase_user.
 create policy users_eraser on auth.users to auth_eraser using (id = (select auth_private.erasing()));
 create policy users_door on auth.users to auth_door using (true) with check (true);

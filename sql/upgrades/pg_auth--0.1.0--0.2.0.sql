@@ -319,6 +319,70 @@ end
 $$;
 comment on function auth_private.register_user is 'Door: a user who signs up, with the role "user" and a password. Where the address is taken, the id and moment of nobody.';
 
+-- A permission over a user is one question.
+create function auth_private.holds_over(permission text, user_id uuid) returns boolean
+    language c stable parallel safe security definer set search_path = pg_catalog, pg_temp
+    as 'MODULE_PATHNAME', 'holds_over_wrapper';
+comment on function auth_private.holds_over(text, uuid) is 'True when the caller holds the permission, and the user none that the caller lacks. Without the latter a helper who may set passwords would take an administrator''s account over.';
+alter policy users_update on auth.users
+    using (id = (select auth.uid()) or auth_private.holds_over('user:update', id));
+alter policy accounts_insert on auth.accounts
+    with check ((provider = 'credential'
+                 and (user_id = (select auth.uid()) or (select auth.has_permission('user:create'))
+                      or auth_private.holds_over('user:set-password', user_id)))
+                or (select auth_private.is_back_end()));
+alter policy accounts_update on auth.accounts
+    using ((provider = 'credential'
+            and (user_id = (select auth.uid()) or auth_private.holds_over('user:set-password', user_id)))
+           or (select auth_private.is_back_end()));
+alter policy accounts_delete on auth.accounts
+    using (user_id = (select auth.uid())
+           or (provider = 'credential' and auth_private.holds_over('user:set-password', user_id))
+           or (select auth_private.is_back_end()));
+alter policy passwords_insert on auth_private.passwords
+    with check (user_id = (select auth.uid()) or (select auth.has_permission('user:create'))
+                or auth_private.holds_over('user:set-password', user_id));
+alter policy passwords_update on auth_private.passwords
+    using (user_id = (select auth.uid()) or auth_private.holds_over('user:set-password', user_id));
+alter policy passwords_delete on auth_private.passwords
+    using (user_id = (select auth.uid()) or auth_private.holds_over('user:set-password', user_id));
+alter policy sessions_delete on auth.sessions
+    using (user_id = (select auth.uid()) or auth_private.holds_over('session:revoke', user_id));
+alter policy session_epochs_select on auth_private.session_epochs
+    using ((select auth_private.holds_any('user:')) or (select auth_private.holds_any('session:')) or user_id = (select auth.uid()));
+alter policy session_epochs_insert on auth_private.session_epochs
+    with check ((not administrative and user_id = (select auth.uid()))
+                or (administrative and (auth_private.holds_over('user:ban', user_id) or auth_private.holds_over('user:set-password', user_id)
+                                        or auth_private.holds_over('session:revoke', user_id))));
+alter policy session_epochs_update on auth_private.session_epochs
+    using ((not administrative and user_id = (select auth.uid()))
+           or (administrative and (auth_private.holds_over('user:ban', user_id) or auth_private.holds_over('user:set-password', user_id)
+                                   or auth_private.holds_over('session:revoke', user_id))));
+alter policy user_roles_insert on auth.user_roles
+    with check ((role = 'user' and (select auth.has_permission('user:create')))
+                or (auth_private.holds_over('user:set-role', user_id) and auth_private.dominates_roles(array[role])));
+alter policy user_roles_delete on auth.user_roles
+    using (auth_private.holds_over('user:set-role', user_id));
+alter policy bans_owner_select on auth.bans
+    using ((select auth_private.holds_any('user:')) or user_id = (select auth.uid()));
+alter policy bans_insert on auth.bans
+    with check (auth_private.holds_over('user:ban', user_id));
+alter policy bans_update on auth.bans
+    using (auth_private.holds_over('user:ban', user_id));
+alter policy bans_delete on auth.bans
+    using (auth_private.holds_over('user:ban', user_id));
+drop function auth_private.may_erase(uuid);
+create function auth_private.may_erase(target uuid) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+    return coalesce(target operator(pg_catalog.=) auth.uid(), false)
+        or auth_private.holds_over('user:delete', target);
+end
+$$;
+comment on function auth_private.may_erase is 'Door: true when the caller may delete the user.';
+drop function auth_private.dominates_user(uuid);
+
 -- A token is found by a hash index, and its session where its row lay.
 alter table auth_private.session_keys
     drop constraint session_keys_pkey,
@@ -340,7 +404,7 @@ declare
     place      tid;
 begin
     if actor is distinct from auth.uid() or actor_session is distinct from auth.session_id()
-        or not auth.has_permission('user:impersonate') or not auth_private.dominates_user(of_user)
+        or not auth_private.holds_over('user:impersonate', of_user)
         or (auth_private.is_administrative(of_user) and not auth.has_permission('user:impersonate-admins'))
     then
         return null;
@@ -463,6 +527,8 @@ begin
             ('table', 'auth_private.directory_facets', 'auth_owner'),
             ('table', 'auth_private.user_directory', 'auth_door'),
             ('function', 'auth_private.new_id()', 'auth_owner'),
+            ('function', 'auth_private.holds_over(text, uuid)', 'auth_door'),
+            ('function', 'auth_private.may_erase(uuid)', 'auth_door'),
             ('function', 'auth.get_session()', 'auth_door'),
             ('function', 'auth_private.register_user(text, text, text, jsonb, text)', 'auth_door'),
             ('function', 'auth_private.open_impersonation(uuid, uuid, uuid, bytea, numeric, inet)', 'auth_door'),

@@ -154,10 +154,11 @@ fn holds_any(prefix: Option<String>) -> bool {
     }
 }
 
-/// `auth_private.dominates_user()`
+/// `auth_private.holds_over()`
 #[pg_extern(sql = false)]
-fn dominates_user(user_id: Option<Uuid>) -> bool {
-    user_id.is_some_and(|user| caller::current().dominates(user))
+fn holds_over(permission: Option<String>, user_id: Option<Uuid>) -> bool {
+    let caller = caller::current();
+    permission.is_some_and(|permission| caller.holds(&permission)) && user_id.is_some_and(|user| caller.dominates(user))
 }
 
 /// `auth_private.is_administrative()`

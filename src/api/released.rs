@@ -22,3 +22,9 @@ fn sign_access_token(of_session: Option<Uuid>) -> Option<String> {
     let session = of_session?;
     deeds::sessions::access_token(session, &sessions::fresh(session, None)?)
 }
+
+/// `auth_private.dominates_user()` of 0.1.0, which its policies ask beside `auth.has_permission()`.
+#[pg_extern(sql = false)]
+fn dominates_user(user_id: Option<Uuid>) -> bool {
+    user_id.is_some_and(|user| caller::current().dominates(user))
+}
