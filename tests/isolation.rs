@@ -58,6 +58,7 @@ specs! {
     rise_or_ban
     role_granted_or_dropped
     roles_set_by_oneself_and_another
+    target_newer_than_the_snapshot
     token_used_or_superseded
     user_deleted_twice
     verification_token_used_twice

@@ -70,8 +70,11 @@ pub fn find_by_email(email: &str) -> Option<Uuid> {
 /// not be allowed to read. Callers: every verb on another user, first of all.
 pub fn guard(user: Uuid, at_once: bool) -> bool {
     state::as_door(|| {
-        // At every isolation level: with an older snapshot it would be done to nobody, and said to be done.
-        let is_there = || index::as_seen_by(Mode::Latest, || index::has(&callers::USERS, &Key::Uuid(user)));
+        // As of now: with an older snapshot it would be done to nobody, and said to be done. And as that snapshot sees it, with which rights and
+        // rank are compared: of somebody who came later it knows no roles, and everybody would outrank them.
+        let is_there = || {
+            [Mode::Latest, Mode::Write].into_iter().all(|mode| index::as_seen_by(mode, || index::has(&callers::USERS, &Key::Uuid(user))))
+        };
         if !at_once {
             if !is_there() {
                 return false;
