@@ -1,5 +1,6 @@
 //! Rules about the catalogue and the sources, read from them.
 
+use crate::domain::permission::is_built_in;
 use crate::domain::user_query;
 use pgrx_tests::{Database, development_directory};
 use regex::Regex;
@@ -329,6 +330,16 @@ fn pgspot_finds_nothing_in_any_statement() {
     pgspot("statements-in-functions", &format!("create schema auth;\n{text}"));
     let bare: String = statements.iter().map(|s| format!("{s};\n")).collect();
     pgspot("statements", &bare);
+}
+
+/// has_permission() refuses a name that nobody knows; what policies and doors ask does not, and would be closed in silence.
+#[test]
+fn every_permission_that_the_installation_asks_for_is_built_in() {
+    let asked = Regex::new(r"(?:holds_over|has_permission)\('([^']*)'").unwrap();
+    let sql: String = files("sql", "sql").into_iter().map(|(_, text)| text).collect();
+    let names: BTreeSet<&str> = asked.captures_iter(&sql).map(|found| found.get(1).unwrap().as_str()).collect();
+    assert!(names.contains("user:ban") && names.len() > 8, "{names:?}");
+    assert_eq!(names.iter().filter(|name| !is_built_in(name) && !name.is_empty()).collect::<Vec<_>>(), [&""; 0]);
 }
 
 #[test]
