@@ -115,7 +115,7 @@ fn reset_session() {
 /// `auth.get_session()`
 #[pg_extern(sql = false)]
 fn render_session() -> Option<WholeJson> {
-    sessions::rendered_with_user(caller::live_session()?.id)
+    sessions::rendered_with_user(&caller::live_session()?)
 }
 
 /// `auth_private.find_session()`

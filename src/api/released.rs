@@ -13,7 +13,7 @@ fn resolve_identity() {}
 /// `auth.get_session()` of 0.1.0, which belongs to auth_owner.
 #[pg_extern(sql = false)]
 fn get_session() -> Option<WholeJson> {
-    sessions::rendered_with_user(caller::live_session()?.id)
+    sessions::rendered_with_user(&caller::live_session()?)
 }
 
 /// `auth_private.sign_access_token()` of 0.1.0, a door that nobody but auth_owner may call, and that nothing calls any more.

@@ -1,7 +1,7 @@
 //! Rows through an index, without a statement, as foreign keys' checks and the catalogues are read: a session is looked up in every
 //! statement of everybody, and to start and end a query plan takes several times what the plan does, most of all after a hash, which leaves
-//! no cache as it was. No policy and no grant stands between; so this is for the questions alone that decide who is calling and what they
-//! hold, and for what is given to whoever has proved it.
+//! no cache as it was. No policy and no grant stands between; so this is for the questions alone that decide who is calling, what they hold
+//! and whether there is somebody to do it to, and for what is given to whoever has proved it.
 
 use super::cursor::{Cursor, Wanted, unguarded};
 use super::raise::{changed_table, undefined_table};
@@ -113,6 +113,12 @@ impl Found {
             let (values, nulls) = ((*self.0).tts_values, (*self.0).tts_isnull);
             T::from_datum(*values.add(column - 1), *nulls.add(column - 1))
         }
+    }
+
+    /// Where it lies.
+    pub fn place(&self) -> Place {
+        // SAFETY: the slot holds a row.
+        unsafe { (*self.0).tts_tid }
     }
 
     /// The value of a column that tables of an earlier release lack, as they do until ALTER EXTENSION has run.

@@ -23,6 +23,8 @@ pub struct LiveSession {
     pub limited: bool,
     /// When it ends, in microseconds since 2000-01-01.
     pub expires_at: i64,
+    /// Where its row lies.
+    pub place: Place,
 }
 
 pub static SESSIONS: Index = Index::new(c"auth", c"sessions", c"sessions_pkey");
@@ -81,6 +83,7 @@ fn live(key: SessionKey) -> Option<LiveSession> {
         parent: key.parent,
         authenticated_at: key.authenticated_at,
         limited: key.limited,
+        place: row.place(),
     })?;
     let user = Key::Uuid(session.user);
     let is_good = session.expires_at > state::clock() && key.epoch == epoch(session.user) && index::has(&USERS, &user);

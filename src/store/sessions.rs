@@ -4,7 +4,7 @@ use super::callers::{self, LiveSession};
 use super::signing_keys::{self, SigningKey};
 use super::users::{self, RenderedUser};
 use super::{call, first, inet, run};
-use crate::backend::index::{self, Key};
+use crate::backend::index::{self, Place};
 use crate::backend::json::{Json, WholeJson, moment};
 use crate::backend::raise::unless_refused;
 use crate::backend::spi::{self, Mode, Row};
@@ -182,7 +182,7 @@ pub fn keep(session: Uuid) -> bool {
 
 /// A session as clients see it.
 pub fn json(session: Uuid, current: Option<Uuid>) -> Value {
-    let row = index::as_seen_by(Mode::Write, || rendered(session, Some(session) == current));
+    let row = index::as_seen_by(Mode::Write, || rendered(session, None, Some(session) == current));
     row.map_or(Value::Null, |row| Json::of(&row.rendered).0)
 }
 
@@ -200,15 +200,15 @@ pub struct Fresh {
 /// All of it; none where the session is gone.
 pub fn fresh(session: Uuid, current: Option<Uuid>) -> Option<Fresh> {
     index::as_seen_by(Mode::Write, || {
-        let row = rendered(session, Some(session) == current)?;
+        let row = rendered(session, None, Some(session) == current)?;
         let (user, key) = (users::rendered_as_seen(row.user), signing_keys::current());
         Some(Fresh { session: row.rendered, user, user_id: row.user, expires_at: row.expires_at, key })
     })
 }
 
 /// The session in use and its user as clients see them, as the calling statement sees them.
-pub fn rendered_with_user(session: Uuid) -> Option<WholeJson> {
-    let row = rendered(session, true)?;
+pub fn rendered_with_user(session: &LiveSession) -> Option<WholeJson> {
+    let row = rendered(session.id, Some(session.place), true)?;
     Some(WholeJson::of(&SessionWithUser { user: users::rendered_as_seen(row.user)?, session: row.rendered }))
 }
 
@@ -218,18 +218,18 @@ struct Rendered {
     expires_at: i64,
 }
 
-fn rendered(session: Uuid, current: bool) -> Option<Rendered> {
-    index::first(&callers::SESSIONS, &Key::Uuid(session), |row| {
+fn rendered(session: Uuid, place: Option<Place>, current: bool) -> Option<Rendered> {
+    index::first_near(&callers::SESSIONS, session, place, |row| {
         let (user, expires_at): (Uuid, TimestampWithTimeZone) = (row.value(2), row.value(5));
         let rendered = RenderedSession {
-            id: session.to_string(),
-            user_id: user.to_string(),
+            id: ids::pure(session),
+            user_id: ids::pure(user),
             created_at: moment(row.value(3)),
             updated_at: moment(row.value(4)),
             expires_at: moment(expires_at),
             ip_address: row.get::<Inet>(6).and_then(|address| address.0.split('/').next().map(str::to_owned)),
             user_agent: row.get(7),
-            impersonated_by: row.get::<Uuid>(8).map(|id| id.to_string()),
+            impersonated_by: row.get::<Uuid>(8).map(ids::pure),
             current,
         };
         Rendered { rendered, user, expires_at: expires_at.into_inner() }
@@ -242,18 +242,18 @@ struct SessionWithUser {
     user: RenderedUser,
 }
 
-/// A session as clients see it.
+/// A session as clients see it. Its fields are in the order in which a jsonb has its keys, by length: the server need not sort them.
 #[derive(Serialize)]
 pub struct RenderedSession {
-    id: String,
-    user_id: String,
+    id: uuid::Uuid,
+    current: bool,
+    user_id: uuid::Uuid,
     created_at: String,
-    updated_at: String,
     pub expires_at: String,
     ip_address: Option<String>,
+    updated_at: String,
     user_agent: Option<String>,
-    impersonated_by: Option<String>,
-    current: bool,
+    impersonated_by: Option<uuid::Uuid>,
 }
 
 /// A user's live sessions, newest first.

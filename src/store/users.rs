@@ -7,7 +7,7 @@ use crate::backend::index::{self, Index, Key};
 use crate::backend::json::{Json, WholeJson, moment};
 use crate::backend::raise::{on_behalf_of_others, undone};
 use crate::backend::spi::{self, Mode, Row};
-use crate::backend::state;
+use crate::backend::{ids, state};
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use serde::Serialize;
@@ -36,7 +36,7 @@ pub fn rendered_as_seen(user: Uuid) -> Option<RenderedUser> {
     let mut roles: Vec<String> = index::rows(&callers::ROLES_OF_USERS, &Key::Uuid(user), |row| row.value(2));
     roles.sort_unstable();
     index::first(&callers::USERS, &Key::Uuid(user), |row| RenderedUser {
-        id: user.to_string(),
+        id: ids::pure(user),
         email: row.get(2),
         email_verified: row.value(3),
         name: row.value(4),
@@ -300,25 +300,25 @@ pub fn delete(user: Uuid, by_themselves: bool) -> (bool, Option<String>) {
 /// A user as clients see them, as auth_private.user_directory.
 #[derive(Serialize)]
 pub struct RenderedUser {
-    id: String,
-    email: Option<String>,
-    email_verified: bool,
+    id: uuid::Uuid,
     name: String,
+    email: Option<String>,
     image: Option<String>,
     roles: Vec<String>,
     banned: bool,
-    ban_reason: Option<String>,
-    ban_expires_at: Option<String>,
     attributes: Box<RawValue>,
+    ban_reason: Option<String>,
     created_at: String,
     updated_at: String,
+    ban_expires_at: Option<String>,
+    email_verified: bool,
     last_sign_in_at: Option<String>,
 }
 
 impl From<ListedUser> for RenderedUser {
     fn from(user: ListedUser) -> Self {
         RenderedUser {
-            id: user.id.to_string(),
+            id: ids::pure(user.id),
             email: user.email,
             email_verified: user.email_verified,
             name: user.name,
