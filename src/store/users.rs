@@ -297,7 +297,7 @@ pub fn delete(user: Uuid, by_themselves: bool) -> (bool, Option<String>) {
     erased
 }
 
-/// A user as clients see them, as auth_private.user_directory.
+/// A user as clients see them, as auth_private.user_directory; in the order of a jsonb, as a session.
 #[derive(Serialize)]
 pub struct RenderedUser {
     id: uuid::Uuid,
