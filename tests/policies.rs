@@ -200,3 +200,16 @@ fn every_policy_of_the_owner_is_missed_when_it_is_loosened() {
         assert!(!arranged.breaches(&mut helper, &format!("{seen}; {policy}"), &against_rank).is_empty(), "{policy}: nobody would notice");
     }
 }
+
+/// Of a small table every row is read, and a policy that is asked of each of them makes a ban take longer the more are banned.
+#[test]
+fn a_policy_is_asked_of_the_row_in_question_alone() {
+    let db = Database::new();
+    let root = db.admin("Root");
+    let mut owner = db.dba();
+    owner.run("insert into auth.bans (user_id, reason) select gen_random_uuid(), 'spam' from generate_series(1, 200); analyze auth.bans");
+    owner.run(&format!("select auth.use_session('{}', false); set role auth_owner", root.token));
+    let plan = owner.column::<String>(&format!("explain delete from auth.bans where user_id = '{}'", root.id)).join("\n");
+    let (row, policy) = (plan.find("user_id = '").expect("the row"), plan.find("holds_over").expect("the policy"));
+    assert!(row < policy, "{plan}");
+}

@@ -77,8 +77,9 @@ create function auth_private.is_back_end() returns boolean
     as 'MODULE_PATHNAME', 'is_back_end_wrapper';
 comment on function auth_private.is_back_end() is 'True when the caller is a member of auth_admin without a session: what no user may do, not even an administrator.';
 
+-- Its cost keeps it from being asked of every row of a small table before it is asked whose row that is.
 create function auth_private.holds_over(permission text, user_id uuid) returns boolean
-    language c stable parallel safe security definer set search_path = pg_catalog, pg_temp
+    language c stable parallel safe cost 1000 security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'holds_over_wrapper';
 comment on function auth_private.holds_over(text, uuid) is 'True when the caller holds the permission, and the user none that the caller lacks. Without the latter a helper who may set passwords would take an administrator''s account over.';
 

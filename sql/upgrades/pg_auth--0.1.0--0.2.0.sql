@@ -321,7 +321,7 @@ comment on function auth_private.register_user is 'Door: a user who signs up, wi
 
 -- A permission over a user is one question.
 create function auth_private.holds_over(permission text, user_id uuid) returns boolean
-    language c stable parallel safe security definer set search_path = pg_catalog, pg_temp
+    language c stable parallel safe cost 1000 security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'holds_over_wrapper';
 comment on function auth_private.holds_over(text, uuid) is 'True when the caller holds the permission, and the user none that the caller lacks. Without the latter a helper who may set passwords would take an administrator''s account over.';
 alter policy users_update on auth.users
