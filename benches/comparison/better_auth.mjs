@@ -1,8 +1,10 @@
-// Better Auth on its own tables in the same server, through auth.api: what it takes, in microseconds, as JSON. "migrate" makes the tables,
-// "busy" asks for sessions, four at a time, and says what one took of the whole.
+// Better Auth on its own tables in the same server, through auth.api: what it takes, in microseconds. "migrate" makes the tables, "busy" asks for
+// sessions, four at a time, and says what one took of the whole; "turns" does what each line of its input says, so many times, and answers with
+// a line of JSON: what each took.
 import { betterAuth } from "better-auth";
 import { admin } from "better-auth/plugins";
 import { getMigrations } from "better-auth/db/migration";
+import { createInterface } from "node:readline";
 import pg from "pg";
 
 const pool = new pg.Pool({ max: 4 });
@@ -34,33 +36,31 @@ if (process.argv[2] === "busy") {
   process.exit(0);
 }
 
-const repeat = Number(process.argv[2]);
 const target = (await pool.query(`select id from "user" where email = 'user77@bench.example'`)).rows[0].id;
 const number = () => 1 + Math.floor(Math.random() * 100000);
 
 const calls = {
-  get_session: [20, () => auth.api.getSession({ headers })],
-  first_page: [1, () => auth.api.listUsers({ headers, query: { limit: 100, sortBy: "createdAt", sortDirection: "desc" } })],
-  search: [1, () => auth.api.listUsers({ headers, query: { limit: 10, searchValue: `r${number()}@`, searchField: "email", searchOperator: "contains" } })],
-  by_role: [1, () => auth.api.listUsers({ headers, query: { limit: 10, filterField: "role", filterValue: "editor", filterOperator: "eq" } })],
-  by_banned: [1, () => auth.api.listUsers({ headers, query: { limit: 10, filterField: "banned", filterValue: true, filterOperator: "eq" } })],
+  get_session: () => auth.api.getSession({ headers }),
+  first_page: () => auth.api.listUsers({ headers, query: { limit: 100, sortBy: "createdAt", sortDirection: "desc" } }),
+  search: () => auth.api.listUsers({ headers, query: { limit: 10, searchValue: `r${number()}@`, searchField: "email", searchOperator: "contains" } }),
+  by_role: () => auth.api.listUsers({ headers, query: { limit: 10, filterField: "role", filterValue: "editor", filterOperator: "eq" } }),
+  by_banned: () => auth.api.listUsers({ headers, query: { limit: 10, filterField: "banned", filterValue: true, filterOperator: "eq" } }),
   // Of somebody who is signed in, as who is banned is.
-  ban_unban: [3, async () => {
+  ban_unban: async () => {
     await auth.api.banUser({ headers, body: { userId: target, banReason: "spam" } });
     await auth.api.unbanUser({ headers, body: { userId: target } });
-  }],
+  },
 };
 const { internalAdapter } = await auth.$context;
-const took = {};
-for (const [name, [times, call]] of Object.entries(calls)) {
-  took[name] = [];
-  for (let n = 0; n < repeat * times + 2; n++) {
+for await (const line of createInterface({ input: process.stdin })) {
+  const [name, times] = line.split(" ");
+  const took = [];
+  for (let n = 0; n < Number(times); n++) {
     if (name === "ban_unban") await internalAdapter.createSession(target);
     const began = process.hrtime.bigint();
-    await call();
-    // The first two warm up.
-    if (n >= 2) took[name].push(Number(process.hrtime.bigint() - began) / 1000);
+    await calls[name]();
+    took.push(Number(process.hrtime.bigint() - began) / 1000);
   }
+  console.log(JSON.stringify(took));
 }
-console.log(JSON.stringify(took));
 await pool.end();

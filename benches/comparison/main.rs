@@ -18,9 +18,9 @@ mod sample;
 use pgrx_tests::{Actor, Cluster, development_directory, succeed};
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read, Write};
-use std::path::Path;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// The databases: ours, a small one of ours, and Better Auth's.
 pub struct Stage {
@@ -102,28 +102,66 @@ impl Stage {
 
     /// Runs Better Auth; what it prints.
     fn better_auth(&self, argument: &str) -> String {
-        let directory = development_directory();
-        let script = directory.join("peers/comparison.mjs");
         if argument == "migrate" {
-            fs::write(&script, include_str!("better_auth.mjs")).expect("a script");
+            fs::write(better_auth_script(), include_str!("better_auth.mjs")).expect("a script");
         }
-        let output = succeed(
-            Command::new(directory.join("python/bin/node"))
-                .arg(&script)
-                .arg(argument)
-                .env("PGHOST", self.cluster.socket())
-                .env("PGPORT", self.cluster.port.to_string())
-                .env("PGUSER", "postgres")
-                .env("PGDATABASE", "better")
-                .env("BETTER_AUTH_TELEMETRY", "0"),
-        );
-        String::from_utf8(output.stdout).expect("text")
+        String::from_utf8(succeed(&mut self.better_auth_command(argument)).stdout).expect("text")
     }
 
-    /// Its times, in microseconds.
-    pub fn better_auths_times(&self) -> BTreeMap<String, Vec<f64>> {
-        println!("==> measuring Better Auth");
-        serde_json::from_str(&self.better_auth("20")).expect("times")
+    fn better_auth_command(&self, argument: &str) -> Command {
+        let mut command = Command::new(development_directory().join("python/bin/node"));
+        command
+            .arg(better_auth_script())
+            .arg(argument)
+            .env("PGHOST", self.cluster.socket())
+            .env("PGPORT", self.cluster.port.to_string())
+            .env("PGUSER", "postgres")
+            .env("PGDATABASE", "better")
+            .env("BETTER_AUTH_TELEMETRY", "0");
+        command
+    }
+}
+
+fn better_auth_script() -> PathBuf {
+    development_directory().join("peers/comparison.mjs")
+}
+
+/// Better Auth in a process of its own, which is asked in turns with ours: this machine's speed changes within a minute.
+pub struct BetterAuth {
+    process: Child,
+    answers: Lines<BufReader<ChildStdout>>,
+    took: BTreeMap<&'static str, Vec<f64>>,
+}
+
+impl BetterAuth {
+    pub fn start(stage: &Stage) -> Self {
+        let mut process =
+            stage.better_auth_command("turns").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("node with Better Auth");
+        let answers = BufReader::new(process.stdout.take().expect("its output")).lines();
+        BetterAuth { process, answers, took: BTreeMap::new() }
+    }
+
+    /// Calls something so many times, and keeps what it took, unless that is to warm up. As of ours, the first brings its process back into the
+    /// cores' caches.
+    pub fn call(&mut self, what: &'static str, times: usize, counts: bool) {
+        writeln!(self.process.stdin.as_mut().expect("its input"), "{what} {}", times + 1).expect("a line");
+        let answer = self.answers.next().expect("an answer").expect("a line");
+        let took: Vec<f64> = serde_json::from_str(&answer).expect("times");
+        if counts {
+            self.took.entry(what).or_default().extend(&took[1..]);
+        }
+    }
+
+    /// In microseconds.
+    pub fn median(&self, what: &str) -> f64 {
+        sample::median(&self.took[what])
+    }
+}
+
+impl Drop for BetterAuth {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -171,7 +209,7 @@ pub fn cores() -> usize {
 }
 
 /// libargon2, in a process of its own that hashes once for each line.
-pub struct Argon2(std::process::Child);
+pub struct Argon2(Child);
 
 impl Argon2 {
     /// At the cost that ours has by default.
@@ -179,8 +217,8 @@ impl Argon2 {
         let script = "import sys, argon2.low_level as a\nfor line in sys.stdin:\n    a.hash_secret_raw(b'correct horse battery', b'0123456789abcdef', 2, 19456, 1, 32, a.Type.ID)\n    print(flush=True)";
         let child = Command::new(development_directory().join("python/bin/python"))
             .args(["-c", script])
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn();
         Argon2(child.expect("python with argon2-cffi"))
     }

@@ -1,8 +1,8 @@
 //! What is measured.
 
 use crate::domain::argon2id;
-use crate::sample::{in_turns, median};
-use crate::{FEW, Stage, cores, hash_memory};
+use crate::sample::{in_turns, median, warming_up};
+use crate::{BetterAuth, FEW, Stage, cores, hash_memory};
 use postgres::types::ToSql;
 use postgres::{Client, Statement};
 use std::fmt::Write;
@@ -117,9 +117,11 @@ fn scattered(n: usize, of: u32) -> u32 {
 /// All lines, and what an empty statement takes, in microseconds.
 pub fn measure(stage: &Stage) -> (Vec<Row>, f64) {
     stage.on_cores("0");
-    let (mut rows, there_and_back) = sessions(stage);
+    let mut better = BetterAuth::start(stage);
+    let (mut rows, there_and_back) = sessions(stage, &mut better);
     rows.extend(policies(stage));
-    rows.extend(administration(stage));
+    rows.extend(administration(stage, &mut better));
+    drop(better);
     rows.extend(hashing(stage));
     stage.on_cores(&format!("0-{}", cores() - 1));
     rows.extend(busy(stage));
@@ -127,7 +129,7 @@ pub fn measure(stage: &Stage) -> (Vec<Row>, f64) {
     (rows, there_and_back)
 }
 
-fn sessions(stage: &Stage) -> (Vec<Row>, f64) {
+fn sessions(stage: &Stage, better: &mut BetterAuth) -> (Vec<Row>, f64) {
     println!("==> measuring sessions");
     let mut app = stage.connect("app", "ours").client;
     let mut few = stage.connect("app", "few").client;
@@ -162,23 +164,22 @@ fn sessions(stage: &Stage) -> (Vec<Row>, f64) {
         [&mut |_| run(both.borrow_mut().0, &empty, &[]), &mut |n| read_plain(n), &mut |n| use_one(n), &mut |n| use_one_of_few(n)],
     );
     app.batch_execute("commit; select auth.use_session('as_bench_4711', false)").expect("signed in");
-    let [read] = in_turns(200, 50, [&mut |_| run(&mut app, &get_session, &[])]);
-    let better = stage.better_auths_times();
-    BETTER.with(|times| times.replace(better.iter().map(|(name, times)| (name.clone(), median(times))).collect()));
+    let (turns, on_end) = (20, 500);
+    let [read, _] = in_turns(
+        turns,
+        on_end,
+        [&mut |_| run(&mut app, &get_session, &[]), &mut |n| {
+            if n % on_end == 0 {
+                better.call("get_session", 20, n / on_end >= warming_up(turns));
+            }
+        }],
+    );
     let rows = vec![
         Row::new(Goal::AtMost, "use_session", "a prepared SELECT by primary key", median(&ours), median(&select), 1.5),
         Row::new(Goal::AtMost, "use_session, all sessions", "the same among 100,000", median(&ours), median(&smaller), 1.2),
-        Row::new(Goal::Faster, "get_session, one at a time", "Better Auth getSession", median(&read), better_auth("get_session"), 20.0),
+        Row::new(Goal::Faster, "get_session, one at a time", "Better Auth getSession", median(&read), better.median("get_session"), 20.0),
     ];
     (rows, median(&nothing))
-}
-
-thread_local! {
-    static BETTER: std::cell::RefCell<std::collections::BTreeMap<String, f64>> = const { std::cell::RefCell::new(std::collections::BTreeMap::new()) };
-}
-
-fn better_auth(what: &str) -> f64 {
-    BETTER.with_borrow(|times| times[what])
 }
 
 /// Sign-in against its hash, and that against libargon2 through argon2-cffi.
@@ -250,7 +251,7 @@ fn policies(stage: &Stage) -> Vec<Row> {
     ]
 }
 
-fn administration(stage: &Stage) -> Vec<Row> {
+fn administration(stage: &Stage, better: &mut BetterAuth) -> Vec<Row> {
     println!("==> measuring administration");
     let users = stage.users;
     let mut admin = stage.admin().client;
@@ -277,9 +278,10 @@ fn administration(stage: &Stage) -> Vec<Row> {
     );
     let admin = std::cell::RefCell::new(admin);
     let call = |statement: &Statement, arguments: &[&(dyn ToSql + Sync)]| run(&mut admin.borrow_mut(), statement, arguments);
-    let [first, search, role, banned, deep, shallow, ban_unban, ban_many, ban_one] = in_turns(
-        10,
-        11,
+    let (turns, on_end) = (10, 11);
+    let [first, search, role, banned, deep, shallow, ban_unban, ban_many, ban_one, _] = in_turns(
+        turns,
+        on_end,
         [
             &mut |_| call(&first, &[]),
             &mut |n| call(&search, &[&format!("r{}@", scattered(n, 100_000))]),
@@ -294,10 +296,16 @@ fn administration(stage: &Stage) -> Vec<Row> {
             },
             &mut |_| call(&ban, &[&many]),
             &mut |_| call(&ban, &[&target]),
+            &mut |n| {
+                if n % on_end == 0 {
+                    let theirs = [("first_page", 2), ("search", 2), ("by_role", 2), ("by_banned", 2), ("ban_unban", 6)];
+                    theirs.into_iter().for_each(|(what, times)| better.call(what, times, n / on_end >= warming_up(turns)));
+                }
+            },
         ],
     );
     let against = |what: &'static str, name: &str, took: &[f64], must: f64, call: &'static str| {
-        Row::new(Goal::Faster, what, call, median(took), better_auth(name), must)
+        Row::new(Goal::Faster, what, call, median(took), better.median(name), must)
     };
     vec![
         against("list_users_page, 100 of all, exact total", "first_page", &first, 50.0, "Better Auth listUsers"),

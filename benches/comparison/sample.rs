@@ -6,7 +6,7 @@ use std::time::Instant;
 /// done so many times on end, as a connection's client would: with one at a time every turn would begin with a change of process.
 pub fn in_turns<const N: usize>(turns: usize, on_end: usize, mut things: [&mut dyn FnMut(usize); N]) -> [Vec<f64>; N] {
     let mut took = [const { Vec::new() }; N];
-    let warming_up = turns / 10 + 1;
+    let warming_up = warming_up(turns);
     for turn in 0..turns + warming_up {
         for (thing, took) in things.iter_mut().zip(&mut took) {
             for n in 0..on_end {
@@ -20,6 +20,11 @@ pub fn in_turns<const N: usize>(turns: usize, on_end: usize, mut things: [&mut d
         }
     }
     took
+}
+
+/// How many turns come before those that count.
+pub fn warming_up(turns: usize) -> usize {
+    turns / 10 + 1
 }
 
 /// The middle one.
