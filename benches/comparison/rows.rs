@@ -94,7 +94,7 @@ pub fn table(rows: &[Row], there_and_back: f64, stage: &Stage) -> String {
 }
 
 fn whole(ratio: f64) -> String {
-    if ratio < 10.0 { format!("{ratio:.1}") } else { format!("{ratio:.0}") }
+    if ratio < 100.0 { format!("{ratio:.1}") } else { format!("{ratio:.0}") }
 }
 
 fn time(microseconds: f64) -> String {
