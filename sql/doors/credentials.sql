@@ -1,7 +1,7 @@
 -- The doors: what must happen before there is an identity, or must not depend on what the identity may see.
 -- They belong to auth_door, whose policies pass everything on just the tables it needs; only auth_owner may call them, and
--- every caller is one of our own functions. Each says what it crosses, because of what, and who calls. Two more, which every sign-in waits for,
--- are in the library: open() in src/store/sessions.rs, append() in src/store/audit.rs.
+-- every caller is one of our own functions. Each says what it crosses, because of what, and who calls. Three more, which are waited for often,
+-- are in the library: open() in src/store/sessions.rs, append() in src/store/audit.rs, guard() in src/store/users.rs.
 
 -- Crosses: users, user_roles, accounts, passwords. Because: whoever signs up has no identity yet. Callers: sign_up.
 -- For an address that is taken it does the same work and takes it back, so that the time does not tell.
