@@ -141,14 +141,19 @@ impl BetterAuth {
         BetterAuth { process, answers, took: BTreeMap::new() }
     }
 
-    /// Calls something so many times, and keeps what it took, unless that is to warm up. As of ours, the first brings its process back into the
-    /// cores' caches.
-    pub fn call(&mut self, what: &'static str, times: usize, counts: bool) {
-        writeln!(self.process.stdin.as_mut().expect("its input"), "{what} {}", times + 1).expect("a line");
-        let answer = self.answers.next().expect("an answer").expect("a line");
-        let took: Vec<f64> = serde_json::from_str(&answer).expect("times");
-        if counts {
-            self.took.entry(what).or_default().extend(&took[1..]);
+    /// At the first of those that are done on end in a turn of [`sample::in_turns`], calls each of these so many times, and keeps what that took,
+    /// unless the turn warms up. As of ours, the first call of each brings its process back into the cores' caches.
+    pub fn take_turn(&mut self, n: usize, (turns, on_end): (usize, usize), calls: &[(&'static str, usize)]) {
+        if n % on_end != 0 {
+            return;
+        }
+        for (what, times) in calls {
+            writeln!(self.process.stdin.as_mut().expect("its input"), "{what} {}", times + 1).expect("a line");
+            let answer = self.answers.next().expect("an answer").expect("a line");
+            let took: Vec<f64> = serde_json::from_str(&answer).expect("times");
+            if n / on_end >= sample::warming_up(turns) {
+                self.took.entry(what).or_default().extend(&took[1..]);
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is measured.
 
 use crate::domain::argon2id;
-use crate::sample::{in_turns, median, warming_up};
+use crate::sample::{in_turns, median};
 use crate::{BetterAuth, FEW, Stage, cores, hash_memory};
 use postgres::types::ToSql;
 use postgres::{Client, Statement};
@@ -78,7 +78,7 @@ pub fn table(rows: &[Row], there_and_back: f64, stage: &Stage) -> String {
     );
     for row in rows {
         let (ratio, must) = match row.goal {
-            Goal::Faster => (format!("{} × faster", whole(row.ratio())), format!("≥ {} ×", row.must)),
+            Goal::Faster => (format!("{} × faster", rounded(row.ratio())), format!("≥ {} ×", row.must)),
             Goal::AtMost => (format!("{:.2} ×", row.ratio()), format!("≤ {} ×", row.must)),
             Goal::Beyond => (format!("{} more", time(row.ratio())), format!("≤ {} more", time(row.must))),
         };
@@ -93,7 +93,7 @@ pub fn table(rows: &[Row], there_and_back: f64, stage: &Stage) -> String {
     text
 }
 
-fn whole(ratio: f64) -> String {
+fn rounded(ratio: f64) -> String {
     if ratio < 100.0 { format!("{ratio:.1}") } else { format!("{ratio:.0}") }
 }
 
@@ -168,11 +168,7 @@ fn sessions(stage: &Stage, better: &mut BetterAuth) -> (Vec<Row>, f64) {
     let [read, _] = in_turns(
         turns,
         on_end,
-        [&mut |_| run(&mut app, &get_session, &[]), &mut |n| {
-            if n % on_end == 0 {
-                better.call("get_session", 20, n / on_end >= warming_up(turns));
-            }
-        }],
+        [&mut |_| run(&mut app, &get_session, &[]), &mut |n| better.take_turn(n, (turns, on_end), &[("get_session", 20)])],
     );
     let rows = vec![
         Row::new(Goal::AtMost, "use_session", "a prepared SELECT by primary key", median(&ours), median(&select), 1.5),
@@ -279,6 +275,7 @@ fn administration(stage: &Stage, better: &mut BetterAuth) -> Vec<Row> {
     let admin = std::cell::RefCell::new(admin);
     let call = |statement: &Statement, arguments: &[&(dyn ToSql + Sync)]| run(&mut admin.borrow_mut(), statement, arguments);
     let (turns, on_end) = (10, 11);
+    let theirs = [("first_page", 2), ("search", 2), ("by_role", 2), ("by_banned", 2), ("ban_unban", 6)];
     let [first, search, role, banned, deep, shallow, ban_unban, ban_many, ban_one, _] = in_turns(
         turns,
         on_end,
@@ -296,12 +293,7 @@ fn administration(stage: &Stage, better: &mut BetterAuth) -> Vec<Row> {
             },
             &mut |_| call(&ban, &[&many]),
             &mut |_| call(&ban, &[&target]),
-            &mut |n| {
-                if n % on_end == 0 {
-                    let theirs = [("first_page", 2), ("search", 2), ("by_role", 2), ("by_banned", 2), ("ban_unban", 6)];
-                    theirs.into_iter().for_each(|(what, times)| better.call(what, times, n / on_end >= warming_up(turns)));
-                }
-            },
+            &mut |n| better.take_turn(n, (turns, on_end), &theirs),
         ],
     );
     let against = |what: &'static str, name: &str, took: &[f64], must: f64, call: &'static str| {
