@@ -177,6 +177,35 @@ fn an_index_that_is_not_complete_or_sorts_otherwise_is_not_read() {
     assert_eq!(db.app().refused(&sign_in).sqlstate, "42804");
 }
 
+/// A jsonb is made of its pieces without the server's reader: keys that are out of order, or a number of another form, would be there and not be found.
+#[test]
+fn what_is_made_of_pieces_is_what_its_text_would_be() {
+    let db = Database::new();
+    let (mut ann, mut root, mut dba) = (db.user("Ann"), db.admin("Root"), db.dba());
+    let nested = format!(r#"{{"a": {}{}}}"#, "[".repeat(400), "]".repeat(400));
+    let large = format!(r#"{{"text": "{}", "aa": 1, "b": 2}}"#, "x".repeat(60_000));
+    let kinds = r#"{"": null, "b": [true, -0.10, 1e400, 12345678901234567890, {}, [], "\u00e9\t\"", {"bb": 1, "a": {"ccc": [[]], "dd": ""}}], "aa": false}"#;
+    for attributes in ["{}", kinds, &nested, &large, "[1]", "[]", "[[]]", r#""text""#, "7", "null"] {
+        dba.run("alter table auth.users drop constraint if exists users_attributes_check");
+        dba.client.execute("update auth.users set attributes = $1::text::jsonb where id = $2", &[&attributes, &ann.id]).expect("written");
+        for (call, path) in [
+            ("auth.get_session()", "{user,attributes}"),
+            ("auth.list_users_page(search_value => 'ann@')", "{users,0,attributes}"),
+            (&*format!("auth.sign_in('ann@example.org', '{PASSWORD}')"), "{user,attributes}"),
+            (&*format!("auth.unban_user('{}')", ann.id), "{attributes}"),
+        ] {
+            let caller = if call.starts_with("auth.get") { &mut ann } else { &mut root };
+            let sql = format!(
+                "select a = a::text::jsonb and hashtext(encode(jsonb_send(a), 'hex')) = hashtext(encode(jsonb_send(a::text::jsonb), 'hex'))
+                    and pg_column_size(a) = pg_column_size(a::text::jsonb) and a #> '{path}' = $1::text::jsonb
+                   from (select {call} offset 0) as made (a)"
+            );
+            let is_same: Option<bool> = caller.client.query_one(&sql, &[&attributes]).expect(call).get(0);
+            assert_eq!(is_same, Some(true), "{call} {:.80}", attributes);
+        }
+    }
+}
+
 #[test]
 fn what_looks_like_a_number_to_our_reader_is_text_where_it_is_text() {
     let db = Database::new();

@@ -1,6 +1,7 @@
 //! Pages of users.
 
 use crate::backend::json::WholeJson;
+use crate::backend::jsonb::object_of;
 use crate::backend::raise::run;
 use crate::caller;
 use crate::domain::user_query::{Request, UserQuery};
@@ -10,7 +11,6 @@ use crate::store::users::RenderedUser;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::{Uuid, name, pg_extern};
-use serde::Serialize;
 
 /// `auth.list_users()`
 #[pg_extern(sql = false)]
@@ -148,7 +148,6 @@ fn request(arguments: [Option<String>; 9], page_size: Option<i32>, page_offset: 
     }
 }
 
-#[derive(Serialize)]
 struct Page {
     users: Vec<RenderedUser>,
     total: Option<i64>,
@@ -156,3 +155,5 @@ struct Page {
     offset: i64,
     next_cursor: Option<String>,
 }
+
+object_of!(Page: limit, total, users, offset, next_cursor);

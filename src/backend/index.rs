@@ -4,6 +4,7 @@
 //! and whether there is somebody to do it to, and for what is given to whoever has proved it.
 
 use super::cursor::{Cursor, Wanted, unguarded};
+use super::json::WholeJson;
 use super::raise::{changed_table, undefined_table};
 use super::spi::Mode;
 use pgrx::datum::{FromDatum, IntoDatum};
@@ -112,6 +113,19 @@ impl Found {
             }
             let (values, nulls) = ((*self.0).tts_values, (*self.0).tts_isnull);
             T::from_datum(*values.add(column - 1), *nulls.add(column - 1))
+        }
+    }
+
+    /// A jsonb that is never null, as the server has it. It lasts.
+    pub fn whole_json(&self, column: usize) -> WholeJson {
+        // SAFETY: as above.
+        unsafe {
+            if described_by((*self.0).tts_tupleDescriptor, column).is_none_or(|of| of.atttypid != pg_sys::JSONBOID)
+                || *(*self.0).tts_isnull.add(column - 1)
+            {
+                changed_table();
+            }
+            WholeJson::of_slot(*(*self.0).tts_values.add(column - 1))
         }
     }
 

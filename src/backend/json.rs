@@ -1,5 +1,6 @@
 //! jsonb in and out. Not pgrx's type: that one panics at what it cannot read, and rounds numbers to what a float holds.
 
+use super::jsonb::{self, ToJsonb};
 use super::memory;
 use super::raise::changed_table;
 use crate::error::{Result, invalid};
@@ -7,11 +8,10 @@ use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum, IntoDatum, TimestampWithTimeZone};
 use pgrx::nullable::Nullable;
 use pgrx::pgrx_sql_entity_graph::metadata::{ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin};
-use pgrx::{direct_function_call, direct_function_call_as_datum, pg_sys};
-use serde::{Deserialize, Serialize};
+use pgrx::{direct_function_call, pg_sys};
+use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 /// Deepest nesting that is read. Reading recurses, and a stack that overflows takes the whole cluster down.
 const MAX_DEPTH: usize = 500;
@@ -28,9 +28,9 @@ pub struct Json(pub Value);
 
 impl Json {
     /// What it is as JSON. An error where a table holds what cannot be read.
-    pub fn of(rendered: &impl Serialize) -> Self {
-        let text = serde_json::to_string(rendered).expect("text");
-        Json(read(&text).unwrap_or_else(|| changed_table()))
+    pub fn of(rendered: &impl ToJsonb) -> Self {
+        // SAFETY: a jsonb.
+        Json(unsafe { read_jsonb(jsonb::whole(rendered)) }.unwrap_or_else(|| changed_table()))
     }
 
     /// Reads JSON; none where we cannot.
@@ -50,8 +50,8 @@ impl Given {
     }
 }
 
-/// A jsonb that nobody here needs to read, or that is too large for it: it stays as the server has it.
-pub struct WholeJson(pg_sys::Datum);
+/// A jsonb that nobody here needs to read, or that is too large for it: it stays as the server has it. Never toasted.
+pub struct WholeJson(pub(super) pg_sys::Datum);
 
 impl WholeJson {
     /// False for anything else than an array.
@@ -72,23 +72,17 @@ impl FromDatum for WholeJson {
 
 impl WholeJson {
     /// What it is as JSON.
-    pub fn of(rendered: &impl Serialize) -> Self {
-        let text = CString::new(serde_json::to_string(rendered).expect("text")).expect("JSON escapes NUL");
-        // SAFETY: a C string that outlives the call.
-        let datum = unsafe { direct_function_call_as_datum(pg_sys::jsonb_in, &[Some(text.as_ptr().into())]) };
-        WholeJson(datum.expect("jsonb_in is strict"))
+    pub fn of(rendered: &impl ToJsonb) -> Self {
+        WholeJson(jsonb::whole(rendered))
     }
 
-    /// As it stands, for what is written as JSON text.
-    pub fn raw(&self) -> Box<RawValue> {
-        // SAFETY: a jsonb; its text is a C string in the server's memory.
-        let text = unsafe {
-            let text = direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(self.0)]).expect("jsonb_out is strict");
-            let owned = text.to_string_lossy().into_owned();
-            pg_sys::pfree(text.as_ptr().cast_mut().cast());
-            owned
-        };
-        RawValue::from_string(text).expect("the server's own JSON")
+    /// A column of a row that was read without a statement, which lasts beyond that.
+    ///
+    /// # Safety
+    /// A jsonb that is not null.
+    pub(super) unsafe fn of_slot(datum: pg_sys::Datum) -> Self {
+        // SAFETY: the caller's promise. A copy also of what is not toasted: it lies in a page that is let go.
+        WholeJson(unsafe { pg_sys::pg_detoast_datum_copy(datum.cast_mut_ptr()) }.into())
     }
 
     /// A column of a row, which lasts beyond the statement.
@@ -97,7 +91,7 @@ impl WholeJson {
     /// Within a connection to SPI, a jsonb that is not null.
     pub unsafe fn of_row(datum: pg_sys::Datum) -> Self {
         // SAFETY: the caller's promise.
-        WholeJson(unsafe { pg_sys::SPI_datumTransfer(datum, false, -1) })
+        WholeJson(unsafe { pg_sys::SPI_datumTransfer(pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).into(), false, -1) })
     }
 }
 
@@ -159,6 +153,23 @@ fn read(text: &str) -> Option<Value> {
     Value::deserialize(&mut deserializer).ok()
 }
 
+/// What a jsonb is as JSON; none for one that we cannot read.
+///
+/// # Safety
+/// It must be one.
+unsafe fn read_jsonb(datum: pg_sys::Datum) -> Option<Value> {
+    // SAFETY: the caller's promise. Its text is a C string in the server's memory.
+    unsafe {
+        let text = memory::with_reserve(|| {
+            let detoasted = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+            direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(detoasted.into())])
+        })?;
+        let value = text.to_str().ok().and_then(read);
+        pg_sys::pfree(text.as_ptr().cast_mut().cast());
+        value
+    }
+}
+
 /// Whether some object has a key that, with serde's arbitrary precision, makes a number of it: data would change in silence.
 fn has_number_key(text: &str) -> bool {
     const KEYS: &str = "\"$serde_json::private::";
@@ -174,20 +185,13 @@ impl FromDatum for Given {
         if is_null {
             return None;
         }
-        // SAFETY: the caller's promise: a jsonb. Its text is a C string in the server's memory.
-        let value = unsafe {
+        // SAFETY: the caller's promise: a jsonb.
+        unsafe {
             if pg_sys::toast_raw_datum_size(datum) > MAX_OCTETS {
                 return Some(Given(None));
             }
-            let text = memory::with_reserve(|| {
-                let detoasted = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
-                direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(detoasted.into())])
-            })?;
-            let value = text.to_str().ok().and_then(read);
-            pg_sys::pfree(text.as_ptr().cast_mut().cast());
-            value
-        };
-        Some(Given(value))
+            Some(Given(read_jsonb(datum)))
+        }
     }
 }
 

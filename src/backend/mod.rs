@@ -8,6 +8,7 @@ pub mod identity;
 pub mod ids;
 pub mod index;
 pub mod json;
+pub mod jsonb;
 pub mod log_redaction;
 pub mod memory;
 pub mod pepper;

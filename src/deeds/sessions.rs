@@ -1,6 +1,7 @@
 //! Sessions that have just been opened.
 
 use crate::backend::json::WholeJson;
+use crate::backend::jsonb::object_of;
 use crate::backend::raise::answer;
 use crate::backend::{ids, request, state};
 use crate::caller::{Origin, Record};
@@ -12,7 +13,6 @@ use crate::error::Code;
 use crate::store::sessions::{self, Fresh, NewSession, Proof, RenderedSession};
 use crate::store::users::{RenderedUser, Standing};
 use pgrx::Uuid;
-use serde::Serialize;
 use serde_json::{Value, json};
 
 /// A session that has just been opened, and its token.
@@ -69,13 +69,14 @@ pub fn none_yet(user: Option<Value>) -> WholeJson {
 }
 
 /// What opens a session returns: the only place where its token is shown.
-#[derive(Serialize)]
 pub struct Shown {
     user: Option<RenderedUser>,
     session: Option<RenderedSession>,
     token: String,
     access_token: Option<String>,
 }
+
+object_of!(Shown: user, token, session, access_token);
 
 impl Shown {
     /// A session and its token; `current` is the one in use.

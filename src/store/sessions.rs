@@ -6,13 +6,13 @@ use super::users::{self, RenderedUser};
 use super::{call, first, inet, run};
 use crate::backend::index::{self, Place};
 use crate::backend::json::{Json, WholeJson, moment};
+use crate::backend::jsonb::object_of;
 use crate::backend::raise::unless_refused;
 use crate::backend::spi::{self, Mode, Row};
 use crate::backend::{ids, state};
 use crate::error::{Code, Result};
 use pgrx::Uuid;
 use pgrx::datum::{Inet, TimestampWithTimeZone};
-use serde::Serialize;
 use serde_json::Value;
 use std::net::IpAddr;
 
@@ -236,14 +236,14 @@ fn rendered(session: Uuid, place: Option<Place>, current: bool) -> Option<Render
     })
 }
 
-#[derive(Serialize)]
 struct SessionWithUser {
-    session: RenderedSession,
     user: RenderedUser,
+    session: RenderedSession,
 }
 
-/// A session as clients see it. Its fields are in the order in which a jsonb has its keys, by length: the server need not sort them.
-#[derive(Serialize)]
+object_of!(SessionWithUser: user, session);
+
+/// A session as clients see it.
 pub struct RenderedSession {
     id: uuid::Uuid,
     current: bool,
@@ -255,6 +255,8 @@ pub struct RenderedSession {
     user_agent: Option<String>,
     impersonated_by: Option<uuid::Uuid>,
 }
+
+object_of!(RenderedSession: id, current, user_id, created_at, expires_at, ip_address, updated_at, user_agent, impersonated_by);
 
 /// A user's live sessions, newest first.
 pub fn list(user: Uuid, with_impersonations: bool) -> Vec<ListedSession> {

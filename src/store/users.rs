@@ -5,14 +5,13 @@ use super::user_list::ListedUser;
 use super::{call, first, run};
 use crate::backend::index::{self, Index, Key};
 use crate::backend::json::{Json, WholeJson, moment};
+use crate::backend::jsonb::object_of;
 use crate::backend::raise::{on_behalf_of_others, undone};
 use crate::backend::spi::{self, Mode, Row};
 use crate::backend::{ids, state};
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
-use serde::Serialize;
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 /// A user as clients see it; none when there is no such user. Asks no permission: its callers have.
 pub fn json(user: Uuid) -> Option<Value> {
@@ -45,7 +44,7 @@ pub fn rendered_as_seen(user: Uuid) -> Option<RenderedUser> {
         banned,
         ban_reason,
         ban_expires_at: ban_expires_at.flatten().map(moment),
-        attributes: row.value::<WholeJson>(6).raw(),
+        attributes: row.whole_json(6),
         created_at: moment(row.value(7)),
         updated_at: moment(row.value(8)),
         last_sign_in_at: row.get(9).map(moment),
@@ -297,8 +296,7 @@ pub fn delete(user: Uuid, by_themselves: bool) -> (bool, Option<String>) {
     erased
 }
 
-/// A user as clients see them, as auth_private.user_directory; in the order of a jsonb, as a session.
-#[derive(Serialize)]
+/// A user as clients see them, as auth_private.user_directory.
 pub struct RenderedUser {
     id: uuid::Uuid,
     name: String,
@@ -306,13 +304,18 @@ pub struct RenderedUser {
     image: Option<String>,
     roles: Vec<String>,
     banned: bool,
-    attributes: Box<RawValue>,
+    attributes: WholeJson,
     ban_reason: Option<String>,
     created_at: String,
     updated_at: String,
     ban_expires_at: Option<String>,
     email_verified: bool,
     last_sign_in_at: Option<String>,
+}
+
+object_of! {
+    RenderedUser: id, name, email, image, roles, banned, attributes, ban_reason, created_at, updated_at, ban_expires_at, email_verified,
+    last_sign_in_at
 }
 
 impl From<ListedUser> for RenderedUser {
@@ -327,7 +330,7 @@ impl From<ListedUser> for RenderedUser {
             banned: user.banned,
             ban_reason: user.ban_reason,
             ban_expires_at: user.ban_expires_at.map(moment),
-            attributes: user.attributes.raw(),
+            attributes: user.attributes,
             created_at: moment(user.created_at),
             updated_at: moment(user.updated_at),
             last_sign_in_at: user.last_sign_in_at.map(moment),
