@@ -11,10 +11,12 @@ mod domain;
 mod error;
 #[path = "../../src/backend/hash_memory.rs"]
 mod hash_memory;
+mod huge_pages;
 mod plot;
 mod rows;
 mod sample;
 
+use huge_pages::HugePages;
 use pgrx_tests::{Actor, Cluster, development_directory, succeed};
 use std::collections::BTreeMap;
 use std::fs;
@@ -27,6 +29,8 @@ pub struct Stage {
     pub cluster: Cluster,
     pub users: u32,
     pub sessions: u32,
+    /// Whether the server's memory is in huge pages.
+    pub in_huge_pages: bool,
 }
 
 /// Users of the small database.
@@ -53,11 +57,12 @@ impl Stage {
         };
         let users = number("PG_AUTH_BENCH_USERS", 1_000_000);
         let sessions = number("PG_AUTH_BENCH_SESSIONS", users).max(users);
-        let stage = Stage {
-            cluster: Cluster::start("bench", &[&SETTINGS[..], &[("shared_buffers", &format!("'{}MB'", memory() * 3 / 8))]].concat()),
-            users,
-            sessions,
-        };
+        let buffers = memory() * 3 / 8;
+        let pages = HugePages::reserve(buffers);
+        let in_huge_pages = pages.is_some();
+        let memory = [("shared_buffers", &*format!("'{buffers}MB'")), ("huge_pages", if in_huge_pages { "on" } else { "off" })];
+        let stage = Stage { cluster: Cluster::start("bench", &[&SETTINGS[..], &memory].concat()), users, sessions, in_huge_pages };
+        drop(pages);
         let mut dba = stage.cluster.connect("postgres", "postgres");
         dba.run("create role app login; create role service login");
         for (database, users, sessions) in [("ours", users, sessions), ("few", FEW.min(users), FEW.min(users))] {

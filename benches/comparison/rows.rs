@@ -69,11 +69,12 @@ pub fn table(rows: &[Row], there_and_back: f64, stage: &Stage) -> String {
     let version: String = stage.connect("postgres", "postgres").one("select split_part(version(), ' on ', 1)");
     let mut text = format!(
         "# Benchmarks\n\nWritten by `make bench`: {} users, {} sessions, {cores} cores of {model}, {version}, client on the same machine through a\nsocket. \
-         Medians, of sign_in that of how much longer it took than the hash and commit after it; what stands in one line was measured in turns or one after the other in one run, sessions,\npolicies, administration and hashing with client and server on one core; the databases are in the server's memory. An empty statement takes {} there and back: nothing that is asked on its own can take less.\n\n\
+         Medians, of sign_in that of how much longer it took than the hash and commit after it; what stands in one line was measured in turns or one after the other in one run, sessions,\npolicies, administration and hashing with client and server on one core; the databases are in the server's memory, {} pages. An empty statement takes {} there and back: nothing that is asked on its own can take less.\n\n\
          ![How many times sooner](benchmarks.svg)\n\n\
          | what | ours | against | theirs | ratio | must be | |\n| --- | --- | --- | --- | --- | --- | --- |\n",
         stage.users,
         stage.sessions,
+        if stage.in_huge_pages { "in huge" } else { "in ordinary" },
         time(there_and_back)
     );
     for row in rows {
