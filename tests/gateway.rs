@@ -283,6 +283,18 @@ fn noted(actor: &mut Actor, claims: &Value) {
     actor.run(&format!("begin; set local request.jwt.claims = '{claims}'"));
 }
 
+/// No client can send one; a gateway's SQL could.
+#[test]
+fn a_header_with_a_nul_is_none() {
+    let db = Database::new();
+    db.user("Ann");
+    let mut gateway = db.gateway();
+    gateway.run(r#"begin; set local request.method = 'POST'; set local request.headers = '{"user-agent": "a\u0000b"}'; set local role anon"#);
+    let session = gateway.json(&format!("select auth.sign_in('ann@example.org', '{PASSWORD}') -> 'session'"));
+    assert_eq!(session["user_agent"], Value::Null);
+    gateway.run("commit");
+}
+
 #[test]
 fn claims_are_believed_from_gateways_only() {
     let db = Database::new();

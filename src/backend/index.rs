@@ -105,7 +105,7 @@ pub struct Found(*mut pg_sys::TupleTableSlot);
 impl Found {
     /// The value of a column, counted from 1.
     pub fn get<T: FromDatum + IntoDatum>(&self, column: usize) -> Option<T> {
-        // SAFETY: the slot holds a row with all of its columns taken apart; FromDatum copies. A column of another type, which is one that
+        // SAFETY: the slot holds a row with all of its columns taken apart; FromDatum copies, but for a jsonb, which `whole_json` is for. A column of another type, which is one that
         // somebody has changed, is not read: its octets would be taken for addresses.
         unsafe {
             if described_by((*self.0).tts_tupleDescriptor, column).is_none_or(|of| of.atttypid != T::type_oid()) {

@@ -29,8 +29,12 @@ pub struct Json(pub Value);
 impl Json {
     /// What it is as JSON. An error where a table holds what cannot be read.
     pub fn of(rendered: &impl ToJsonb) -> Self {
-        // SAFETY: a jsonb.
-        Json(unsafe { read_jsonb(jsonb::whole(rendered)) }.unwrap_or_else(|| changed_table()))
+        let whole = jsonb::whole(rendered);
+        // SAFETY: a jsonb, of our own making.
+        let value = unsafe { read_jsonb(whole) };
+        // SAFETY: nobody else has it.
+        unsafe { pg_sys::pfree(whole.cast_mut_ptr()) };
+        Json(value.unwrap_or_else(|| changed_table()))
     }
 
     /// Reads JSON; none where we cannot.
@@ -50,13 +54,13 @@ impl Given {
     }
 }
 
-/// A jsonb that nobody here needs to read, or that is too large for it: it stays as the server has it. Never toasted.
+/// A jsonb that nobody here needs to read, or that is too large for it: it stays as the server has it.
 pub struct WholeJson(pub(super) pg_sys::Datum);
 
 impl WholeJson {
     /// False for anything else than an array.
     pub fn is_array(&self) -> bool {
-        // SAFETY: a jsonb that is not toasted, whose first word after the length says what it is; see utils/jsonb.h. A scalar is
+        // SAFETY: a jsonb, an argument and so not toasted, whose first word after the length says what it is; see utils/jsonb.h. A scalar is
         // stored as an array of one with a flag of its own.
         let header = unsafe { (*self.0.cast_mut_ptr::<pg_sys::Jsonb>()).root.header };
         header & pg_sys::JB_FARRAY != 0 && header & pg_sys::JB_FSCALAR == 0
@@ -91,7 +95,7 @@ impl WholeJson {
     /// Within a connection to SPI, a jsonb that is not null.
     pub unsafe fn of_row(datum: pg_sys::Datum) -> Self {
         // SAFETY: the caller's promise.
-        WholeJson(unsafe { pg_sys::SPI_datumTransfer(pg_sys::pg_detoast_datum(datum.cast_mut_ptr()).into(), false, -1) })
+        WholeJson(unsafe { pg_sys::SPI_datumTransfer(datum, false, -1) })
     }
 }
 

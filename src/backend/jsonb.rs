@@ -30,7 +30,9 @@ macro_rules! object_of {
     ($type:ty: $($field:ident),+) => {
         impl $crate::backend::jsonb::ToJsonb for $type {
             fn piece<'a>(&'a self, ground: &'a $crate::backend::jsonb::Ground) -> $crate::backend::jsonb::Piece<'a> {
-                ground.object([$((stringify!($field), $crate::backend::jsonb::ToJsonb::piece(&self.$field, ground))),+])
+                // None is forgotten.
+                let Self { $($field),+ } = self;
+                ground.object([$((stringify!($field), $crate::backend::jsonb::ToJsonb::piece($field, ground))),+])
             }
         }
     };
@@ -53,7 +55,7 @@ impl<'a> Piece<'a> {
     }
 
     fn text(text: &'a str) -> Self {
-        // Nothing that the server hands us has one. In a jsonb its own functions would end the text there, or part of them would.
+        // No text of the server's has one, nor one that comes from elsewhere and could get here. In a jsonb its own functions would end the text there, or part of them would.
         assert!(!text.as_bytes().contains(&0), "no jsonb holds a NUL");
         let string = pg_sys::JsonbValue__bindgen_ty_1__bindgen_ty_1 { len: length(text.len()), val: text.as_ptr().cast_mut().cast() };
         Piece::new(pg_sys::jbvType::jbvString, pg_sys::JsonbValue__bindgen_ty_1 { string })
@@ -171,10 +173,10 @@ impl ToJsonb for Value {
 impl ToJsonb for WholeJson {
     fn piece<'a>(&'a self, _ground: &'a Ground) -> Piece<'a> {
         let mut state = std::ptr::null_mut();
-        // SAFETY: a jsonb that is not toasted and outlives the piece, which refers to its texts. The server takes it apart, a scalar out of the
-        // array that it is stored as.
+        // SAFETY: a jsonb that outlives the piece, which refers to its texts. The server takes it apart, a scalar out of the array that it is
+        // stored as.
         unsafe {
-            let jsonb: *mut pg_sys::Jsonb = self.0.cast_mut_ptr();
+            let jsonb: *mut pg_sys::Jsonb = pg_sys::pg_detoast_datum(self.0.cast_mut_ptr()).cast();
             let mut value = Piece::NULL.0;
             if pg_sys::JsonbExtractScalar(&raw mut (*jsonb).root, &raw mut value) {
                 return Piece(value, PhantomData);

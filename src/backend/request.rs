@@ -88,7 +88,8 @@ fn member(setting_name: &CStr, name: &str) -> Option<String> {
     // A map, of which no key makes anything else.
     let mut object: Map<String, Value> = serde_json::from_str(&text).ok()?;
     match object.remove(name)? {
-        Value::String(value) => Some(value),
+        // What has a NUL is of no use: no text of the server's can hold one.
+        Value::String(value) if !value.contains('\0') => Some(value),
         _ => None,
     }
 }
