@@ -289,7 +289,8 @@ fn a_header_with_a_nul_is_none() {
     let db = Database::new();
     db.user("Ann");
     let mut gateway = db.gateway();
-    gateway.run(r#"begin; set local request.method = 'POST'; set local request.headers = '{"user-agent": "a\u0000b"}'; set local role anon"#);
+    gateway
+        .run(r#"begin; set local request.method = 'POST'; set local request.headers = '{"user-agent": "a\u0000b"}'; set local role anon"#);
     let session = gateway.json(&format!("select auth.sign_in('ann@example.org', '{PASSWORD}') -> 'session'"));
     assert_eq!(session["user_agent"], Value::Null);
     gateway.run("commit");
