@@ -4,7 +4,6 @@
 //! and whether there is somebody to do it to, and for what is given to whoever has proved it.
 
 use super::cursor::{Cursor, Wanted, unguarded};
-use super::json::WholeJson;
 use super::raise::{changed_table, undefined_table};
 use super::spi::Mode;
 use pgrx::datum::{FromDatum, IntoDatum};
@@ -105,7 +104,7 @@ pub struct Found(*mut pg_sys::TupleTableSlot);
 impl Found {
     /// The value of a column, counted from 1.
     pub fn get<T: FromDatum + IntoDatum>(&self, column: usize) -> Option<T> {
-        // SAFETY: the slot holds a row with all of its columns taken apart; FromDatum copies, but for a jsonb, which `whole_json` is for. A column of another type, which is one that
+        // SAFETY: the slot holds a row with all of its columns taken apart; FromDatum copies. A column of another type, which is one that
         // somebody has changed, is not read: its octets would be taken for addresses.
         unsafe {
             if described_by((*self.0).tts_tupleDescriptor, column).is_none_or(|of| of.atttypid != T::type_oid()) {
@@ -113,19 +112,6 @@ impl Found {
             }
             let (values, nulls) = ((*self.0).tts_values, (*self.0).tts_isnull);
             T::from_datum(*values.add(column - 1), *nulls.add(column - 1))
-        }
-    }
-
-    /// A jsonb that is never null, as the server has it. It lasts.
-    pub fn whole_json(&self, column: usize) -> WholeJson {
-        // SAFETY: as above.
-        unsafe {
-            if described_by((*self.0).tts_tupleDescriptor, column).is_none_or(|of| of.atttypid != pg_sys::JSONBOID)
-                || *(*self.0).tts_isnull.add(column - 1)
-            {
-                changed_table();
-            }
-            WholeJson::of_slot(*(*self.0).tts_values.add(column - 1))
         }
     }
 

@@ -69,8 +69,9 @@ impl WholeJson {
 
 impl FromDatum for WholeJson {
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _type: pg_sys::Oid) -> Option<Self> {
-        // SAFETY: the caller's promise: a jsonb. Once, so that nothing that reads of it does it again.
-        (!is_null).then(|| WholeJson(unsafe { pg_sys::pg_detoast_datum(datum.cast_mut_ptr()) }.into()))
+        // SAFETY: the caller's promise: a jsonb. Once, so that nothing that reads of it does it again; and a copy also of what is not toasted,
+        // which may lie in a page that is let go.
+        (!is_null).then(|| WholeJson(unsafe { pg_sys::pg_detoast_datum_copy(datum.cast_mut_ptr()) }.into()))
     }
 }
 
@@ -78,15 +79,6 @@ impl WholeJson {
     /// What it is as JSON.
     pub fn of(rendered: &impl ToJsonb) -> Self {
         WholeJson(jsonb::whole(rendered))
-    }
-
-    /// A column of a row that was read without a statement, which lasts beyond that.
-    ///
-    /// # Safety
-    /// A jsonb that is not null.
-    pub(super) unsafe fn of_slot(datum: pg_sys::Datum) -> Self {
-        // SAFETY: the caller's promise. A copy also of what is not toasted: it lies in a page that is let go.
-        WholeJson(unsafe { pg_sys::pg_detoast_datum_copy(datum.cast_mut_ptr()) }.into())
     }
 
     /// A column of a row, which lasts beyond the statement.

@@ -8,7 +8,6 @@ use std::ffi::CString;
 use std::marker::PhantomData;
 
 /// A piece, which refers to what it is a piece of.
-#[derive(Clone, Copy)]
 pub struct Piece<'a>(pg_sys::JsonbValue, PhantomData<&'a ()>);
 
 /// What pieces refer to that stands nowhere else.
@@ -55,7 +54,8 @@ impl<'a> Piece<'a> {
     }
 
     fn text(text: &'a str) -> Self {
-        // No text of the server's has one, nor one that comes from elsewhere and could get here. In a jsonb its own functions would end the text there, or part of them would.
+        // No text of the server's has one, nor one that comes from elsewhere and could get here. In a jsonb the server's functions would end
+        // the text there, or part of them would.
         assert!(!text.as_bytes().contains(&0), "no jsonb holds a NUL");
         let string = pg_sys::JsonbValue__bindgen_ty_1__bindgen_ty_1 { len: length(text.len()), val: text.as_ptr().cast_mut().cast() };
         Piece::new(pg_sys::jbvType::jbvString, pg_sys::JsonbValue__bindgen_ty_1 { string })
@@ -68,7 +68,7 @@ impl<'a> Piece<'a> {
 
 impl Ground {
     /// A text that was made for this.
-    pub fn text(&self, text: String) -> Piece<'_> {
+    fn text(&self, text: String) -> Piece<'_> {
         // Where its octets lie does not change when it is moved.
         let piece = Piece::text(&text).0;
         self.texts.borrow_mut().push(text);
@@ -101,12 +101,6 @@ impl Ground {
 
 fn length(length: usize) -> i32 {
     length.try_into().expect("what memory has held")
-}
-
-impl ToJsonb for str {
-    fn piece<'a>(&'a self, _ground: &'a Ground) -> Piece<'a> {
-        Piece::text(self)
-    }
 }
 
 impl ToJsonb for String {

@@ -34,7 +34,8 @@ pub struct Row {
 impl Row {
     /// The value of a column, counted from 1. The type must be the column's.
     pub fn get<T: FromDatum>(&self, column: i32) -> Option<T> {
-        // SAFETY: tuple and descriptor belong together and live until SPI_finish; FromDatum copies, but for a jsonb, which `whole_json` is for.
+        // SAFETY: tuple and descriptor belong together and live until SPI_finish; FromDatum copies. So does that of WholeJson, but into
+        // memory that goes with them: `whole_json` is for that.
         unsafe {
             let mut is_null = false;
             let datum = pg_sys::SPI_getbinval(self.tuple, self.descriptor, column, &mut is_null);

@@ -44,7 +44,7 @@ pub fn rendered_as_seen(user: Uuid) -> Option<RenderedUser> {
         banned,
         ban_reason,
         ban_expires_at: ban_expires_at.flatten().map(moment),
-        attributes: row.whole_json(6),
+        attributes: row.value(6),
         created_at: moment(row.value(7)),
         updated_at: moment(row.value(8)),
         last_sign_in_at: row.get(9).map(moment),
