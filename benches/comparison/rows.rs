@@ -70,7 +70,7 @@ pub fn table(rows: &[Row], there_and_back: f64, stage: &Stage) -> String {
     let version: String = stage.connect("postgres", "postgres").one("select split_part(version(), ' on ', 1)");
     let mut text = format!(
         "# Benchmarks\n\nWritten by `make bench`: {} users, {} sessions, {cores} cores of {model}, {version}, client on the same machine through a\nsocket. \
-         Medians, of sign_in that of how much longer it took than the hash and commit after it, of fifteen connections; of `(select auth.uid())` that of as many\nratios; what stands in one line was measured in turns or one after the other in one run, sessions, policies, administration and hashing with client and server on one core; the databases are in the server's memory, {} pages. An empty statement takes {} there and back: nothing that is asked on its own can take less.\n\n\
+         Medians, of sign_in that of how much longer it took than the hash and commit after it, of {CONNECTIONS} connections; of `(select auth.uid())` that of as many\nratios; what stands in one line was measured in turns or one after the other in one run, sessions, policies, administration and hashing with client and server on one core; the databases are in the server's memory, {} pages. An empty statement takes {} there and back: nothing that is asked on its own can take less.\n\n\
          ![How many times sooner](benchmarks.svg)\n\n\
          | what | ours | against | theirs | ratio | must be | |\n| --- | --- | --- | --- | --- | --- | --- |\n",
         stage.users,
@@ -130,6 +130,9 @@ pub fn measure(stage: &Stage) -> (Vec<Row>, f64) {
     rows.extend(bulk(stage));
     (rows, there_and_back)
 }
+
+/// Over how many connections something is measured that depends on where a process's memory lies.
+const CONNECTIONS: usize = 15;
 
 fn sessions(stage: &Stage, better: &mut BetterAuth) -> (Vec<Row>, f64) {
     println!("==> measuring sessions");
@@ -216,7 +219,7 @@ fn hashing(stage: &Stage) -> Vec<Row> {
     };
     // Where the memory of a hash lies makes a difference of a millisecond, this way or that: each pair has memory of its own, the server's with a
     // connection and ours with a thread.
-    let pairs = (0..15).map(|_| std::thread::scope(|scope| scope.spawn(pair).join().expect("a pair")));
+    let pairs = (0..CONNECTIONS).map(|_| std::thread::scope(|scope| scope.spawn(pair).join().expect("a pair")));
     let (hashes, beyonds): (Vec<f64>, Vec<f64>) = pairs.unzip();
     let (hash, beyond) = (median(&hashes), median(&beyonds));
     let [verify, library] =
@@ -254,7 +257,7 @@ fn policies(stage: &Stage) -> Vec<Row> {
     };
     // Both in one process, of which there are some: where its memory lies makes a difference of one in twenty, this way or that.
     let (mut ratios, mut constants) = (Vec::new(), Vec::new());
-    for _ in 0..15 {
+    for _ in 0..CONNECTIONS {
         let reader = reader();
         let [constant, once] =
             in_turns(10, 2, [&mut |_| count(&reader, "constant"), &mut |_| count(&reader, "once")]).map(|took| median(&took));
