@@ -192,9 +192,10 @@ fn what_is_made_of_pieces_is_what_its_text_would_be() {
             ("auth.get_session()", "{user,attributes}"),
             ("auth.list_users_page(search_value => 'ann@')", "{users,0,attributes}"),
             (&*format!("auth.sign_in('ann@example.org', '{PASSWORD}')"), "{user,attributes}"),
+            (&*format!("auth.get_user('{}')", ann.id), "{attributes}"),
             (&*format!("auth.unban_user('{}')", ann.id), "{attributes}"),
         ] {
-            let caller = if call.starts_with("auth.get") { &mut ann } else { &mut root };
+            let caller = if call.starts_with("auth.get_session") { &mut ann } else { &mut root };
             let sql = format!(
                 "select a = a::text::jsonb and hashtext(encode(jsonb_send(a), 'hex')) = hashtext(encode(jsonb_send(a::text::jsonb), 'hex'))
                     and pg_column_size(a) = pg_column_size(a::text::jsonb) and a #> '{path}' = $1::text::jsonb

@@ -1,6 +1,6 @@
 //! Accounts: the ways a user has to sign in.
 
-use crate::backend::json::Json;
+use crate::backend::json::{Json, WholeJson};
 use crate::backend::raise::run;
 use crate::caller::{self, Caller, Record};
 use crate::domain::profile::{self, CREDENTIAL};
@@ -14,7 +14,7 @@ use serde_json::json;
 
 /// `auth.get_user_by_provider_id()`
 #[pg_extern(sql = false)]
-fn get_user_by_provider_id(provider: Option<String>, provider_user_id: Option<String>) -> Json {
+fn get_user_by_provider_id(provider: Option<String>, provider_user_id: Option<String>) -> WholeJson {
     run(move || {
         let caller = caller::identified()?;
         let found = provider.as_deref().zip(provider_user_id.as_deref()).and_then(|(name, id)| accounts::find(Mode::Read, name, id));
@@ -24,13 +24,13 @@ fn get_user_by_provider_id(provider: Option<String>, provider_user_id: Option<St
         }
         required(provider, "provider")?;
         required(provider_user_id, "provider_user_id")?;
-        Ok(Json(users::json_for_reader(user.ok_or(Code::ACCOUNT_NOT_FOUND)?).ok_or(Code::ACCOUNT_NOT_FOUND)?))
+        user.and_then(users::rendered_for_reader).ok_or(Code::ACCOUNT_NOT_FOUND.into())
     })
 }
 
 /// `auth.update_user_provider_id()`
 #[pg_extern(sql = false)]
-fn update_user_provider_id(user_id: Option<Uuid>, provider: Option<String>, provider_user_id: Option<String>) -> Json {
+fn update_user_provider_id(user_id: Option<Uuid>, provider: Option<String>, provider_user_id: Option<String>) -> WholeJson {
     run(move || {
         let caller = caller::back_end()?;
         let (user, provider, id) = named(user_id, provider, provider_user_id)?;
@@ -46,7 +46,7 @@ fn update_user_provider_id(user_id: Option<Uuid>, provider: Option<String>, prov
         }
         let record = Record::of(&caller, "update_user_provider_id").to(Some(user));
         record.with("provider", provider).with("provider_user_id", id).ok();
-        Ok(Json(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
+        users::rendered(user).ok_or(Code::USER_NOT_FOUND.into())
     })
 }
 
@@ -71,7 +71,9 @@ fn list_accounts(
             caller.must_hold("user:get")?;
         }
         let user = required(user_id.or(caller.user()), "user_id")?;
-        users::json_for_reader(user).ok_or(Code::USER_NOT_FOUND)?;
+        if !users::exists(user) {
+            return Err(Code::USER_NOT_FOUND.into());
+        }
         let rows = accounts::list(user).into_iter();
         Ok(TableIterator::new(rows.map(|a: Account| (a.id, a.user, a.provider, a.provider_user_id, a.created_at, a.updated_at))))
     })

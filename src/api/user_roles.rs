@@ -1,6 +1,6 @@
 //! Application roles and who holds them.
 
-use crate::backend::json::Json;
+use crate::backend::json::{Json, WholeJson};
 use crate::backend::raise::run;
 use crate::backend::turns;
 use crate::caller::{self, Caller, Record};
@@ -18,7 +18,7 @@ const MAX_DESCRIPTION: usize = 1_000;
 
 /// `auth.set_user_roles()`
 #[pg_extern(sql = false)]
-fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> Json {
+fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> WholeJson {
     run(move || {
         let caller = caller::administrator("user:set-role")?;
         let user = required(user_id, "user_id")?;
@@ -29,7 +29,7 @@ fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> 
         let record = Record::of(&caller, "set_user_roles").to(Some(user));
         roles::replace(&caller, user, &roles)?;
         record.with("before", json!({"roles": before["roles"]})).with("after", json!({"roles": roles})).ok();
-        Ok(Json(users::json(user).ok_or(Code::USER_NOT_FOUND)?))
+        users::rendered(user).ok_or(Code::USER_NOT_FOUND.into())
     })
 }
 

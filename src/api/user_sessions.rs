@@ -30,7 +30,9 @@ fn list_user_sessions(
     run(move || {
         let caller = caller::with_permission("session:list")?;
         let user = required(user_id, "user_id")?;
-        users::json_for_reader(user).ok_or(Code::USER_NOT_FOUND)?;
+        if !users::exists(user) {
+            return Err(Code::USER_NOT_FOUND.into());
+        }
         let current = caller.person().map(|person| person.session.id);
         Ok(TableIterator::new(sessions::list(user, true).into_iter().map(move |session| session.row(current))))
     })

@@ -1,6 +1,6 @@
 //! Users: reading, creating, changing, deleting.
 
-use crate::backend::json::{Given, Json};
+use crate::backend::json::{Given, Json, WholeJson};
 use crate::backend::raise::run;
 use crate::backend::turns;
 use crate::caller::{self, Caller, Record, hash_password};
@@ -16,20 +16,20 @@ use serde_json::{Value, json};
 
 /// `auth.get_user()`
 #[pg_extern(sql = false)]
-fn get_user(user_id: Option<Uuid>) -> Json {
+fn get_user(user_id: Option<Uuid>) -> WholeJson {
     run(move || {
         let caller = caller::identified()?;
         if user_id.is_none() || user_id != caller.user() {
             caller.must_hold("user:get")?;
         }
         let user = required(user_id, "user_id")?;
-        Ok(Json(users::json_for_reader(user).ok_or(Code::USER_NOT_FOUND)?))
+        users::rendered_for_reader(user).ok_or(Code::USER_NOT_FOUND.into())
     })
 }
 
 /// `auth.get_user_by_email()`
 #[pg_extern(sql = false)]
-fn get_user_by_email(email: Option<String>) -> Json {
+fn get_user_by_email(email: Option<String>) -> WholeJson {
     run(move || {
         let caller = caller::identified()?;
         let own = email.as_deref().and_then(|email| Email::parse(email).ok()).and_then(|email| users::find_by_email(email.as_str()));
@@ -38,7 +38,7 @@ fn get_user_by_email(email: Option<String>) -> Json {
         }
         let email = Email::parse(&required(email, "email")?)?;
         let user = users::find_by_email(email.as_str()).ok_or(Code::USER_NOT_FOUND)?;
-        Ok(Json(users::json_for_reader(user).ok_or(Code::USER_NOT_FOUND)?))
+        users::rendered_for_reader(user).ok_or(Code::USER_NOT_FOUND.into())
     })
 }
 

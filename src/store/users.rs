@@ -13,19 +13,24 @@ use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 use serde_json::Value;
 
-/// A user as clients see it; none when there is no such user. Asks no permission: its callers have.
+/// A user as clients see it, to read of; none when there is no such user. Asks no permission: its callers have.
 pub fn json(user: Uuid) -> Option<Value> {
-    index::as_seen_by(Mode::Write, || json_for_reader(user))
+    index::as_seen_by(Mode::Write, || rendered_as_seen(user)).map(|user| Json::of(&user).0)
+}
+
+/// The same, to return it.
+pub fn rendered(user: Uuid) -> Option<WholeJson> {
+    index::as_seen_by(Mode::Write, || rendered_for_reader(user))
 }
 
 /// The same, in a function that only reads: as the calling statement sees it.
-pub fn json_for_reader(user: Uuid) -> Option<Value> {
-    rendered_as_seen(user).map(|user| Json::of(&user).0)
+pub fn rendered_for_reader(user: Uuid) -> Option<WholeJson> {
+    rendered_as_seen(user).map(|user| WholeJson::of(&user))
 }
 
-/// The same, for who has no need to read it.
-pub fn rendered(user: Uuid) -> Option<WholeJson> {
-    index::as_seen_by(Mode::Write, || rendered_as_seen(user)).map(|user| WholeJson::of(&user))
+/// Whether there is such a user, as the calling statement sees it. Asks no permission: its callers have.
+pub fn exists(user: Uuid) -> bool {
+    index::has(&callers::USERS, &Key::Uuid(user))
 }
 
 /// A user as the calling statement sees them.
@@ -71,9 +76,7 @@ pub fn guard(user: Uuid, at_once: bool) -> bool {
     state::as_door(|| {
         // As of now: with an older snapshot it would be done to nobody, and said to be done. And as that snapshot sees it, with which rights and
         // rank are compared: of somebody who came later it knows no roles, and everybody would outrank them.
-        let is_there = || {
-            [Mode::Latest, Mode::Write].into_iter().all(|mode| index::as_seen_by(mode, || index::has(&callers::USERS, &Key::Uuid(user))))
-        };
+        let is_there = || [Mode::Latest, Mode::Write].into_iter().all(|mode| index::as_seen_by(mode, || exists(user)));
         if !at_once {
             if !is_there() {
                 return false;
