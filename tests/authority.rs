@@ -1,6 +1,6 @@
 //! Who may do what: each verb allowed, refused, and tried in raw SQL.
 
-use pgrx_tests::{Actor, Database};
+use pgrx_tests::{Actor, Database, PASSWORD};
 
 /// A verb on a target, the permission that it needs, and its twin in plain SQL. `{t}` is the target's id, `{s}` the id of a session of
 /// theirs. What remains of a verb without its check is in `policies.rs`.
@@ -225,6 +225,35 @@ fn anonymous_callers_are_refused() {
     let (db, target) = arranged();
     for verb in VERBS {
         db.app().is_refused(&format!("select * from {}", fill(verb.call, &target)), "28000", "NOT_SIGNED_IN");
+    }
+}
+
+/// A statement that has begun before sees its session as it was; what it does is done now.
+#[test]
+fn nobody_acts_with_a_statement_that_was_open_when_they_were_thrown_out() {
+    let (db, target) = arranged();
+    let mut root = db.admin("Root");
+    let own = [
+        "auth.change_email('thief@example.org')".to_owned(),
+        format!("auth.change_password('{PASSWORD}', 'another password')"),
+        "auth.set_password('another password')".to_owned(),
+        format!("auth.verify_password('{PASSWORD}')"),
+        format!("auth.update_user('{}', '{{\"name\": \"x\"}}')", root.id),
+        format!("auth.update_user_attributes('{}', '{{\"a\": 1}}')", root.id),
+        "auth.revoke_sessions()".to_owned(),
+        "auth.revoke_other_sessions()".to_owned(),
+        format!("auth.delete_user('{}')", root.id),
+    ];
+    let acts = VERBS.iter().filter(|verb| !verb.client.is_empty()).map(|verb| fill(verb.call, &target));
+    for call in acts.chain(own) {
+        root.run(&format!("begin; declare late cursor for select * from {call}"));
+        db.service().run(&format!("select auth.revoke_user_sessions('{}')", root.id));
+        let traces = "select count(*)::text || (select count(*) from auth_private.messages)::text from auth.audit_log";
+        let before: String = db.dba().one(traces);
+        let (_, is_refused) = root.print("fetch late");
+        root.run(if is_refused { "rollback" } else { "commit" });
+        assert_eq!(db.dba().one::<String>(traces), before, "{call}");
+        root = db.signed_in("Root");
     }
 }
 

@@ -74,6 +74,9 @@ fn change_email(new_email: Option<String>) {
             None => mail::with_token(Kind::ChangeEmail, new.as_str(), Some(user)),
         }
         mail::email_changed(former, user, new.as_str(), false);
+        // The token dies with the sessions of the moment when it was queued. No policy has asked since this statement began, which may be long
+        // ago: whoever was thrown out meanwhile would have one of the sessions that came after.
+        person.must_still_be_here()?;
         Record::of(&Caller::User(person), "change_email").to(Some(user)).with("new_email", new.as_str()).ok();
         Ok(())
     });

@@ -138,6 +138,12 @@ impl Person {
         if self.session.impersonator.is_some() { Err(Code::NOT_WHILE_IMPERSONATING.into()) } else { Ok(()) }
     }
 
+    /// INVALID_SESSION when the session has ended since the calling statement began.
+    pub fn must_still_be_here(&self) -> Result<()> {
+        let is_here = latest().person().is_some_and(|now| now.session.id == self.session.id);
+        if is_here { Ok(()) } else { Err(Code::INVALID_SESSION.into()) }
+    }
+
     /// SESSION_NOT_FRESH when the last proof of the password is too long ago.
     pub fn must_be_fresh(&self) -> Result<()> {
         // What lies far in the future is from before the clock was set back.
