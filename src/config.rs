@@ -83,7 +83,8 @@ fn define_pepper_file() {
 
 /// Where the library is loaded late, a setting that a client gave before, in its startup packet, has displaced what the
 /// server's configuration says, and would then be refused: what remained would be the default that is compiled in. Whoever could bring
-/// that about could sign up where nobody may, or have hashes made without the server's key. So nothing is loaded at all.
+/// that about could sign up where nobody may, or have hashes made without the server's key. So nothing is loaded at all. Names are compared
+/// as the server does, in any case: AUTH.sign_up would be let through otherwise.
 fn refuse_what_others_have_set() {
     // SAFETY: the server's own table of settings, each of which lives as long as the process.
     let strangers = unsafe {
@@ -95,7 +96,7 @@ fn refuse_what_others_have_set() {
             (pg_sys::get_guc_variables(&mut count), count)
         };
         (0..count as usize).map(|n| &**settings.add(n)).find(|setting| {
-            CStr::from_ptr(setting.name).to_bytes().starts_with(b"auth.")
+            CStr::from_ptr(setting.name).to_bytes().get(..5).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"auth."))
                 && matches!(setting.reset_scontext, pg_sys::GucContext::PGC_BACKEND | pg_sys::GucContext::PGC_USERSET)
                 && setting.reset_source != pg_sys::GucSource::PGC_S_DEFAULT
         })

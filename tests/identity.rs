@@ -67,8 +67,10 @@ fn no_client_puts_a_setting_back_to_its_default() {
     let db = Database::new();
     db.dba().run(&format!("alter database {} set auth.sign_up = off", db.name));
     let sign_up = format!("select auth.sign_up('mallory@example.org', '{PASSWORD}')");
-    let said = with_options(&db, "app", "auth.sign_up=x", &sign_up);
-    assert!(said.contains("permission denied to set parameter \"auth.sign_up\""), "{said}");
+    for spelling in ["auth.sign_up", "AUTH.sign_up", "auth.SIGN_UP"] {
+        let said = with_options(&db, "app", &format!("{spelling}=x"), &sign_up);
+        assert!(said.contains(&format!("permission denied to set parameter \"{spelling}\"")), "{said}");
+    }
     assert_eq!(db.app().refused("alter role app set auth.sign_up = 'x'").sqlstate, "42501");
     db.app().is_refused(&sign_up, "42501", "SIGN_UP_DISABLED");
     assert_eq!(db.dba().one::<i64>("select count(*) from auth.users"), 0);
