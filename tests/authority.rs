@@ -257,6 +257,49 @@ fn nobody_acts_with_a_statement_that_was_open_when_they_were_thrown_out() {
     }
 }
 
+/// Whoever exports a snapshot, pg_dump included, keeps it for everybody.
+#[test]
+fn no_older_snapshot_gives_rights_back() {
+    let (db, target) = arranged();
+    let (mut banned, mut demoted, mut stays) = (db.admin("Banned"), db.admin("Demoted"), db.admin("Stays"));
+    let mut keeper = db.app();
+    keeper.run("begin isolation level repeatable read");
+    let snapshot: String = keeper.one("select pg_export_snapshot()");
+    db.service().run(&format!("select auth.ban_user('{}'); select auth.set_user_roles('{}', '{{user}}')", banned.id, demoted.id));
+    let begin = format!("rollback; begin isolation level repeatable read; set transaction snapshot '{snapshot}'");
+    let mut anybody = db.app();
+    for token in [&banned.token, &target.token] {
+        anybody.run(&begin);
+        let use_session = format!("select auth.use_session('{token}')");
+        if *token == target.token { anybody.run(&use_session) } else { anybody.is_refused(&use_session, "28000", "INVALID_SESSION") }
+    }
+    for (admin, sqlstate, detail) in [(&mut banned, "28000", "INVALID_SESSION"), (&mut demoted, "42501", "PERMISSION_DENIED: user:create")]
+    {
+        for _ in 0..2 {
+            admin.run(&begin);
+            admin.is_refused("select auth.create_user('new@example.org', roles => '{admin}')", sqlstate, detail);
+        }
+        admin.run(&begin);
+        assert_eq!(admin.one::<i64>("select count(*) from auth.users"), if sqlstate == "28000" { 0 } else { 1 });
+    }
+    stays.run(&begin);
+    stays.run("select auth.create_user('new@example.org')");
+    keeper.run("commit");
+}
+
+#[test]
+fn who_is_banned_is_nobody_at_the_next_statement_at_every_isolation_level() {
+    let db = Database::new();
+    for (n, level) in ["read committed", "repeatable read", "serializable"].into_iter().enumerate() {
+        let mut ann = db.user(&format!("Ann{n}"));
+        ann.run(&format!("begin isolation level {level}"));
+        assert!(ann.is_signed_in());
+        db.service().run(&format!("select auth.ban_user('{}')", ann.id));
+        assert!(!ann.is_signed_in(), "{level}");
+        ann.run("rollback");
+    }
+}
+
 #[test]
 fn no_client_writes_with_plain_sql_not_even_an_administrator() {
     let (db, target) = arranged();

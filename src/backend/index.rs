@@ -6,6 +6,7 @@
 use super::cursor::{Cursor, Wanted, unguarded};
 use super::raise::{changed_table, undefined_table};
 use super::spi::Mode;
+use super::state;
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::{Uuid, pg_sys};
 use std::ffi::{CStr, c_int};
@@ -151,6 +152,21 @@ pub fn as_seen_by<T>(mode: Mode, questions: impl FnOnce() -> T) -> T {
                 pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
             }
         }
+        let answers = questions();
+        pg_sys::PopActiveSnapshot();
+        answers
+    }
+}
+
+/// Asks several questions as of now where the transaction keeps its snapshot: whoever has been banned since could go on for as long as
+/// somebody has an older one exported. A parallel query can take no snapshot, and writes nothing.
+pub fn as_of_now<T>(questions: impl FnOnce() -> T) -> T {
+    // SAFETY: as above.
+    unsafe {
+        if !state::keeps_snapshot() || pg_sys::IsInParallelMode() {
+            return questions();
+        }
+        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
         let answers = questions();
         pg_sys::PopActiveSnapshot();
         answers

@@ -1,5 +1,6 @@
 //! What the calling statement sees, as something that can be compared: where it is the same, the same question has the same answer.
 
+use super::state;
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -13,6 +14,8 @@ pub struct Sight {
     rollbacks: u64,
     running: Vec<pg_sys::TransactionId>,
     running_below: Vec<pg_sys::TransactionId>,
+    /// Where the snapshot is kept: when the statement began, since who is calling is asked anew in each.
+    statement: Option<pg_sys::TimestampTz>,
 }
 
 thread_local! {
@@ -55,6 +58,7 @@ impl Sight {
             rollbacks: ROLLBACKS.get(),
             running: running(snapshot).to_vec(),
             running_below: running_below(snapshot).to_vec(),
+            statement: statement(),
         })
     }
 
@@ -66,6 +70,7 @@ impl Sight {
                 && self.rollbacks == ROLLBACKS.get()
                 && self.running == running(snapshot)
                 && self.running_below == running_below(snapshot)
+                && self.statement == statement()
         })
     }
 }
@@ -76,6 +81,11 @@ fn active() -> Option<&'static pg_sys::SnapshotData> {
         let snapshot = if pg_sys::ActiveSnapshotSet() { pg_sys::GetActiveSnapshot().as_ref() } else { None };
         snapshot.filter(|snapshot| snapshot.snapshot_type == pg_sys::SnapshotType::SNAPSHOT_MVCC)
     }
+}
+
+fn statement() -> Option<pg_sys::TimestampTz> {
+    // SAFETY: a read of the backend's own state.
+    state::keeps_snapshot().then(|| unsafe { pg_sys::GetCurrentStatementStartTimestamp() })
 }
 
 fn running(snapshot: &pg_sys::SnapshotData) -> &[pg_sys::TransactionId] {

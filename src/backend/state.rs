@@ -11,6 +11,12 @@ pub fn is_read_only() -> bool {
     unsafe { pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() }
 }
 
+/// True where the transaction keeps the snapshot that it began with, which may be one that somebody else has exported long before.
+pub fn keeps_snapshot() -> bool {
+    // SAFETY: a read of the backend's own state.
+    unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 }
+}
+
 /// True on a standby.
 pub fn is_recovering() -> bool {
     // SAFETY: as above.

@@ -155,7 +155,14 @@ impl Person {
 /// READ_ONLY where nothing can be written. Asked before everything else: a function that checks a password and then fails
 /// to record it would tell a guesser, by which of the two it does, whether the password was right.
 pub fn writable() -> Result<()> {
-    if state::is_read_only() { Err(Code::READ_ONLY.into()) } else { Ok(()) }
+    if state::is_read_only() {
+        return Err(Code::READ_ONLY.into());
+    }
+    // What was asked earlier in this statement was asked then, and a snapshot that is kept looks the same since.
+    if state::keeps_snapshot() {
+        LAST.set(None);
+    }
+    Ok(())
 }
 
 /// The caller.
@@ -168,7 +175,7 @@ pub fn current() -> Caller {
     }
     match live_session() {
         Some(session) => {
-            let rights = Rc::new(callers::holdings_of_user(Mode::Read, session.user));
+            let rights = Rc::new(index::as_of_now(|| callers::holdings_of_user(Mode::Read, session.user)));
             LAST.with_borrow_mut(|last| {
                 if let Some(last) = last.as_mut().filter(|last| last.session.as_ref().is_some_and(|known| known.id == session.id)) {
                     last.rights = Some(Rc::clone(&rights));
@@ -274,13 +281,22 @@ fn known_caller() -> Option<Caller> {
 
 /// The live session with this id.
 pub fn session_by_id(session: Uuid) -> Option<LiveSession> {
-    bounded(Mode::Read, callers::session_by_id(Mode::Read, session))
+    index::as_of_now(|| bounded(Mode::Read, callers::session_by_id(Mode::Read, session)))
+}
+
+/// The same as of now, for what has been waiting.
+pub fn latest_session(session: Uuid) -> Option<LiveSession> {
+    index::as_seen_by(Mode::Write, || session_by_id(session))
 }
 
 /// The live session with this token. The newest there is, where that can be had: "select
 /// use_session(sign_in(…) ->> 'token')" opens the session in the same statement.
 pub fn session_by_token(token_hash: [u8; 32]) -> Option<LiveSession> {
-    let mode = if state::is_read_only() { Mode::Read } else { Mode::Write };
+    let mode = match state::is_read_only() {
+        _ if state::keeps_snapshot() => Mode::Latest,
+        true => Mode::Read,
+        false => Mode::Write,
+    };
     bounded(mode, callers::session_by_token(mode, token_hash))
 }
 
