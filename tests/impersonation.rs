@@ -103,6 +103,13 @@ fn it_is_never_extended() {
     db.dba().run("update auth.sessions set updated_at = updated_at - interval '5 days'");
     let refreshed = db.app().json(&format!("select auth.refresh_session('{}')", result["token"].as_str().unwrap()));
     assert_eq!(refreshed["session"]["expires_at"], result["session"]["expires_at"]);
+    // Noted as what it is, where a session slides before an impersonation has ended.
+    db.dba().run(&format!("alter database {} set auth.session_update_age = 1", db.name));
+    db.dba().run("update auth.sessions set updated_at = updated_at - interval '5 days'");
+    db.app().json(&format!("select auth.refresh_session('{}')", result["token"].as_str().unwrap()));
+    let by: Option<uuid::Uuid> =
+        db.dba().one("select impersonator_id from auth.audit_log where action = 'refresh_session' order by id desc limit 1");
+    assert_eq!(by, Some(root.id));
 }
 
 #[test]

@@ -44,6 +44,12 @@ impl Record {
         self
     }
 
+    /// As whom somebody else is acting.
+    pub fn through(mut self, impersonator: Option<Uuid>) -> Self {
+        self.impersonator = impersonator;
+        self
+    }
+
     /// A detail. Never a secret.
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.details.insert(key.to_owned(), value.into());
