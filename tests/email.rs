@@ -124,6 +124,24 @@ fn who_signs_up_twice_with_the_same_password_is_one_person() {
     db.app().json(&format!("select auth.sign_in('ann@example.org', '{PASSWORD}')"))["token"].as_str().expect("signed in");
 }
 
+/// Whether it was the same password shows in the statistics of a transaction that is taken back.
+#[test]
+fn nobody_guesses_a_password_by_signing_up() {
+    let db = unhurried();
+    db.dba().run(&format!("alter database {} set auth.require_email_verification = on", db.name));
+    for (address, is_known) in [("ann@example.org", true), ("nobody@example.org", false)] {
+        let first = if is_known { format!("select auth.sign_up('{address}', '{PASSWORD}')") } else { "select 1".to_owned() };
+        db.app().run(&first);
+        let mut guesser = db.app();
+        for n in i64::from(is_known)..10 {
+            guesser.run(&format!("begin; select auth.sign_up('{address}', 'a guess of mine {n}'); commit"));
+        }
+        let refusal = guesser.refused(&format!("select auth.sign_up('{address}', 'one more guess')"));
+        assert_eq!((refusal.sqlstate.as_str(), refusal.code()), ("53400", "TOO_MANY_ATTEMPTS"), "{address}");
+    }
+    db.app().json(&format!("select auth.sign_up('else@example.org', '{PASSWORD}')"));
+}
+
 #[test]
 fn asking_never_tells_and_nobody_else_is_written_to() {
     let db = unhurried();

@@ -64,6 +64,9 @@ fn sign_up(
 
 /// A sign-up where the address must be verified first: the same answer, work and mail whether it is taken or not.
 fn apply(applicant: &Applicant, password: &Password, record: Record, origin: &Origin) -> Result<WholeJson> {
+    // Here passwords are compared, and direct SQL can see by the statistics of its transaction what came of it: uncounted, that of a user who
+    // has not proved their address yet could be guessed at as fast as we hash.
+    caller::charge(&Subjects::new(&format!("sign_up {}", applicant.email), None))?;
     let holder = passwords::find_credentials(applicant.email);
     let unproven = holder.as_ref().filter(|holder| !holder.standing.email_verified);
     // Who signs up again with the same password is the same person; with another one, nobody can say whose address it is. Either
