@@ -2,7 +2,7 @@
 //! backends would take others with them.
 
 use crate::deeds::{self, until};
-use pgrx_tests::{Actor, Cluster, PASSWORD, figure, rounds, succeed, unprivileged_command};
+use pgrx_tests::{Actor, Cluster, Database, PASSWORD, figure, rounds, succeed, unprivileged_command};
 use std::fs;
 use std::path::Path;
 use std::thread;
@@ -153,6 +153,26 @@ fn what_was_given_with_a_refused_call_does_not_stay() {
             assert!((0..3).any(|_| growth() < 3 << 20), "{call}: five calls, three times");
         }
     }
+}
+
+/// Sixteen octets of a jsonb may be a number of 131,072 digits.
+#[test]
+fn what_is_short_and_long_as_text_is_not_written_out() {
+    let db = Database::new();
+    let mut app = db.app();
+    let pid = pid(&mut app);
+    app.run("select auth.uid()");
+    let before = status(pid, "VmHWM");
+    let many = "jsonb_build_object('a', (select jsonb_agg(1e131071) from generate_series(1, 8000)))";
+    for call in [
+        format!("auth.sign_up('new@example.org', 'a fine password', attributes => {many})"),
+        format!("auth.update_user(gen_random_uuid(), {many})"),
+    ] {
+        let refusal = app.refused(&format!("select {call}"));
+        assert!(["INVALID_ARGUMENT", "NOT_SIGNED_IN"].contains(&refusal.code()), "{refusal:?}");
+    }
+    let took = status(pid, "VmHWM") - before;
+    assert!(took < 50_000_000, "{took} octets");
 }
 
 /// Of a process, in octets.

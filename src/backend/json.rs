@@ -19,7 +19,7 @@ const MAX_DEPTH: usize = 500;
 /// Most that is read. What anything here stores is smaller, and parsing takes thirty times the memory.
 const MAX_LENGTH: usize = 1_000_000;
 
-/// Largest jsonb that is looked at: what is shorter than that as text takes less.
+/// Largest jsonb that is looked at: what is readable takes less.
 const MAX_OCTETS: usize = 8_000_000;
 
 /// A jsonb.
@@ -157,12 +157,44 @@ unsafe fn read_jsonb(datum: pg_sys::Datum) -> Option<Value> {
     // SAFETY: the caller's promise. Its text is a C string in the server's memory.
     unsafe {
         let text = memory::with_reserve(|| {
-            let detoasted = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+            let detoasted = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
+            if !is_readable(detoasted.cast()) {
+                return None;
+            }
             direct_function_call::<&CStr>(pg_sys::jsonb_out, &[Some(detoasted.into())])
         })?;
         let value = text.to_str().ok().and_then(read);
         pg_sys::pfree(text.as_ptr().cast_mut().cast());
         value
+    }
+}
+
+/// Whether what it holds is within MAX_LENGTH as text, without writing it all: a number of 16 octets may have 131,072 digits, and a request of some
+/// kilobytes would take gigabytes.
+///
+/// # Safety
+/// It must be a jsonb that is not toasted.
+unsafe fn is_readable(jsonb: *mut pg_sys::Jsonb) -> bool {
+    // SAFETY: the caller's promise; the iterator writes values that refer to the jsonb.
+    unsafe {
+        let (mut iterator, mut value) = (pg_sys::JsonbIteratorInit(&raw mut (*jsonb).root), std::mem::zeroed::<pg_sys::JsonbValue>());
+        let mut length = 0;
+        while length <= MAX_LENGTH {
+            use pg_sys::JsonbIteratorToken::{WJB_DONE, WJB_ELEM, WJB_KEY, WJB_VALUE};
+            length += match pg_sys::JsonbIteratorNext(&raw mut iterator, &raw mut value, false) {
+                WJB_DONE => return true,
+                WJB_KEY | WJB_VALUE | WJB_ELEM if value.type_ == pg_sys::jbvType::jbvString => value.val.string.len as usize,
+                WJB_VALUE | WJB_ELEM if value.type_ == pg_sys::jbvType::jbvNumeric => {
+                    let digits: &CStr =
+                        direct_function_call(pg_sys::numeric_out, &[Some(value.val.numeric.into())]).expect("a number's digits");
+                    let length = digits.count_bytes();
+                    pg_sys::pfree(digits.as_ptr().cast_mut().cast());
+                    length
+                }
+                _ => 1,
+            };
+        }
+        false
     }
 }
 
