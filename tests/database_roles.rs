@@ -257,6 +257,16 @@ fn what_a_role_gave_to_others_or_holds_on_another_database_keeps_it() {
         format!("ROLE_OWNS_OBJECTS: privileges on database {}", other.name)
     );
     dba.run(&format!("revoke connect on database {} from {name}", other.name));
+    let (team, is_grantors) = (fresh("team"), dba.one::<bool>("select current_setting('server_version_num')::int >= 160000"));
+    dba.run(&format!("create role {team}; grant {team} to {name} with admin option; set role {name}; grant {team} to service; reset role"));
+    if is_grantors {
+        assert_eq!(
+            root.refused(&format!("select auth.delete_role('{name}')")).detail,
+            format!("ROLE_OWNS_OBJECTS: gave membership in {team}")
+        );
+        assert!(dba.one::<bool>(&format!("select pg_has_role('service', '{team}', 'member')")));
+    }
+    dba.run(&format!("drop role {team}"));
     // Seen once, and again.
     root.run(&format!("begin; select count(*) from pg_stat_activity where usename = '{name}'; select auth.delete_role('{name}'); commit"));
 }

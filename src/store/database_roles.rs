@@ -122,7 +122,8 @@ pub fn reconcile() {
     );
 }
 
-/// What keeps a role from being deleted, database by database. `and_privileges`: those in this database too.
+/// What keeps a role from being deleted, database by database. `and_privileges`: those in this database too. A membership is its grantor's from
+/// PostgreSQL 16 on, and would go with it.
 pub fn obstacles(role_oid: Oid, and_privileges: bool) -> Vec<String> {
     // What a transaction has once seen of pg_stat_activity it sees until its end.
     run("select pg_catalog.pg_stat_clear_snapshot()", &[]);
@@ -144,6 +145,11 @@ pub fn obstacles(role_oid: Oid, and_privileges: bool) -> Vec<String> {
             and (d.deptype operator(pg_catalog.=) 'o' or $2
                  or (d.classid operator(pg_catalog.=) 'pg_catalog.pg_database'::pg_catalog.regclass
                      and d.objid operator(pg_catalog.<>) (select b.oid from pg_catalog.pg_database b where b.datname operator(pg_catalog.=) pg_catalog.current_database())))
+         union all
+         select distinct pg_catalog.format('gave membership in %I', r.rolname)
+           from pg_catalog.pg_auth_members m join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) m.roleid
+          where m.grantor operator(pg_catalog.=) $1 and m.member operator(pg_catalog.<>) $1
+            and pg_catalog.current_setting('server_version_num')::pg_catalog.int4 operator(pg_catalog.>=) 160000
          union all
          select distinct 'gave privileges on ' operator(pg_catalog.||) pg_catalog.pg_describe_object(g.class, g.object, 0)
            from (select 'pg_catalog.pg_class'::pg_catalog.regclass as class, c.oid as object, c.relacl as acl from pg_catalog.pg_class c
