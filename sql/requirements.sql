@@ -45,6 +45,8 @@ begin
                 hint = 'That role owns everything in pg_auth; nobody else may be able to become it.';
         elsif wanted.name operator(pg_catalog.=) 'auth_admin' and present.has_members then
             raise notice 'the role auth_admin already exists: its members will administer this database too';
+        elsif wanted.name operator(pg_catalog.=) 'auth_mailer' and present.has_members then
+            raise notice 'the role auth_mailer already exists: its members will read the mail of this database too, and the tokens in it';
         end if;
     end loop;
     if not pg_catalog.pg_has_role('auth_admin', 'authenticated', 'member') then

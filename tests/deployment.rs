@@ -57,6 +57,23 @@ fn each_mistake_is_found_and_a_good_server_has_none() {
             "drop table public.profiles; drop type public.who cascade",
             &["foreign key high"],
         ),
+        (
+            "create table public.visits (session_id uuid references auth.sessions on delete cascade)",
+            "drop table public.visits",
+            &["foreign key high"],
+        ),
+        (
+            "create table public.visits (session_id uuid references auth.sessions, user_id uuid references auth.users on delete cascade)",
+            "drop table public.visits",
+            &[],
+        ),
+        ("grant auth_mailer to service with admin option", "revoke auth_mailer from service", &["auth_admin medium"]),
+        (
+            "create role somebody; alter database postgres owner to somebody",
+            "create schema extensions; alter extension pg_trgm set schema extensions",
+            &["pg_trgm medium"],
+        ),
+        ("alter schema extensions owner to somebody", "alter schema extensions owner to postgres", &["pg_trgm medium"]),
         ("create publication everything for all tables", "drop publication everything", &["publication high"]),
         (
             "select auth.create_user('ann@example.org'); select auth.request_password_reset('ann@example.org'); update auth_private.messages set created_at = now() - interval '1 hour'",

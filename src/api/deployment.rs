@@ -155,6 +155,18 @@ fn server() -> Vec<Finding> {
         "PostgreSQL checks it as auth_owner, with a cast that is not ours: make the column a uuid",
     ));
     findings.extend(listed(
+        "foreign key",
+        "high",
+        deployment::following_foreign_keys(),
+        "code of that table's owner runs as auth_owner when a row goes: refer to auth.users (id), or let nothing follow (no action)",
+    ));
+    findings.extend(listed(
+        "pg_trgm",
+        "medium",
+        deployment::owners_of_what_we_need(),
+        "may drop it or its schema, and all users and the audit log with it: as a superuser, create schema extensions; alter extension pg_trgm set schema extensions; one that somebody else has made must be made anew before pg_auth is installed",
+    ));
+    findings.extend(listed(
         "publication",
         "high",
         deployment::publications_of_secrets(),
@@ -176,6 +188,12 @@ fn roles() -> Vec<Finding> {
         "medium",
         deployment::role_makers(),
         "on PostgreSQL 15 CREATEROLE makes itself anything: take it away",
+    ));
+    findings.extend(listed(
+        "auth_admin",
+        "medium",
+        deployment::grantors_of_admin(),
+        "may make anybody an administrator or read all mail with its tokens: revoke admin option for auth_admin, auth_mailer from …",
     ));
     findings.extend(listed(
         "auth_owner",

@@ -76,6 +76,50 @@ pub fn casting_foreign_keys() -> Vec<String> {
     )
 }
 
+/// Foreign keys of others on our tables, but for auth.users, that follow what happens there. Code of whoever owns the following table then runs as
+/// auth_owner or auth_door; only the deletion of a user sees to that.
+pub fn following_foreign_keys() -> Vec<String> {
+    names(
+        "select pg_catalog.format('%I of %s', c.conname, c.conrelid::pg_catalog.regclass)
+           from pg_catalog.pg_constraint c
+           join pg_catalog.pg_class r on r.oid operator(pg_catalog.=) c.confrelid
+           join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) r.relnamespace
+           join pg_catalog.pg_class f on f.oid operator(pg_catalog.=) c.conrelid
+          where c.contype operator(pg_catalog.=) 'f' and n.nspname::pg_catalog.text operator(pg_catalog.=) any ('{auth,auth_private}')
+            and r.relname operator(pg_catalog.<>) 'users' and f.relnamespace operator(pg_catalog.<>) r.relnamespace
+            and not exists (select from pg_catalog.pg_namespace o
+                             where o.oid operator(pg_catalog.=) f.relnamespace and o.nspname::pg_catalog.text operator(pg_catalog.=) any ('{auth,auth_private}'))
+            and (c.confdeltype operator(pg_catalog.=) any ('{c,n,d}') or c.confupdtype operator(pg_catalog.=) any ('{c,n,d}'))",
+        &[],
+    )
+}
+
+/// Who may drop the extension that ours needs, or the schema that it is in, and ours with it: all users and the audit log. The owner of the
+/// database, where that is no superuser, owns what pg_database_owner owns.
+pub fn owners_of_what_we_need() -> Vec<String> {
+    names(
+        "select distinct r.rolname::pg_catalog.text
+           from pg_catalog.pg_extension e
+           join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) e.extnamespace
+           join pg_catalog.pg_database b on b.datname operator(pg_catalog.=) pg_catalog.current_database()
+           join pg_catalog.pg_roles o on o.oid operator(pg_catalog.=) any (array[e.extowner, n.nspowner])
+           join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) case when o.rolname operator(pg_catalog.=) 'pg_database_owner' then b.datdba else o.oid end
+          where e.extname operator(pg_catalog.=) 'pg_trgm' and not r.rolsuper",
+        &[],
+    )
+}
+
+/// Who is no superuser and may make anybody a member of auth_admin or auth_mailer, as whoever made these roles before us may.
+pub fn grantors_of_admin() -> Vec<String> {
+    names(
+        "select distinct g.rolname::pg_catalog.text from pg_catalog.pg_auth_members m
+           join pg_catalog.pg_roles r on r.oid operator(pg_catalog.=) m.roleid
+           join pg_catalog.pg_roles g on g.oid operator(pg_catalog.=) m.member
+          where r.rolname::pg_catalog.text operator(pg_catalog.=) any ('{auth_admin,auth_mailer}') and m.admin_option and not g.rolsuper",
+        &[],
+    )
+}
+
 /// The names of the keys that hashes say they were made with, of those that the caller may see; in base64, as they stand.
 pub fn key_names() -> Vec<String> {
     names(
