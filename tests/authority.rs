@@ -290,6 +290,7 @@ fn no_older_snapshot_gives_rights_back() {
 #[test]
 fn who_is_banned_is_nobody_at_the_next_statement_at_every_isolation_level() {
     let db = Database::new();
+    db.admin("Other");
     for (n, level) in ["read committed", "repeatable read", "serializable"].into_iter().enumerate() {
         let mut ann = db.user(&format!("Ann{n}"));
         ann.run(&format!("begin isolation level {level}"));
@@ -297,6 +298,21 @@ fn who_is_banned_is_nobody_at_the_next_statement_at_every_isolation_level() {
         db.service().run(&format!("select auth.ban_user('{}')", ann.id));
         assert!(!ann.is_signed_in(), "{level}");
         ann.run("rollback");
+        // And what was known at the beginning of a statement does not hold for what it goes on to do.
+        let (mut root, mut keeper) = (db.admin(&format!("Root{n}")), db.service());
+        let id = root.id;
+        keeper.run("select pg_advisory_lock(7)");
+        std::thread::scope(|scope| {
+            let late = scope.spawn(move || {
+                root.run(&format!("begin isolation level {level}"));
+                root.refused("select auth.uid(), pg_advisory_xact_lock(7), auth.define_user_role('late', '{}')")
+            });
+            db.until_it_waits("pg_advisory_xact_lock");
+            keeper.run(&format!("select auth.ban_user('{id}')"));
+            keeper.run("select pg_advisory_unlock(7)");
+            let sqlstate = late.join().expect("a refusal").sqlstate;
+            assert!(["28000", "42501"].contains(&sqlstate.as_str()), "{level}: {sqlstate}");
+        });
     }
 }
 
