@@ -33,6 +33,7 @@ mod gateway_calls;
 mod gateway_clients;
 mod gateway_tokens;
 mod hash_slots;
+mod hindsight;
 mod history;
 mod hostile_objects;
 mod housekeeping;
