@@ -55,7 +55,7 @@ comment on function auth.get_session() is '{"session": …, "user": …} of the 
 create function auth_private.find_session(token_hash bytea) returns uuid[]
     language c volatile parallel unsafe security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'find_session_wrapper';
-comment on function auth_private.find_session(bytea) is 'Door: the ids of the live session with this token and of its user, for refresh_session, whose caller need not be anybody yet.';
+comment on function auth_private.find_session(bytea) is 'Door: the ids of the live session with this token, of its user and, of an impersonation, of the real person; for refresh_session, whose caller need not be anybody yet.';
 
 create function auth_private.erasing() returns uuid
     language c stable parallel restricted security definer set search_path = pg_catalog, pg_temp

@@ -90,6 +90,9 @@ comment on view auth_private.user_directory is 'Every user for holders of user:l
 comment on function auth.sign_up(text, text, text, text, jsonb, text, text) is 'Creates a user with a password and signs them in: {user, session, token, access_token} (Better Auth''s signUpEmail).
 In the caller''s transaction, so the application''s own rows about the user are written with it or not at all. token: keep it secret, give it to use_session(); it is shown this once and stored only as a hash. attributes: a JSON object of at most 64 kB. ip_address: believed from auth_admin, otherwise recorded as claimed. With auth.require_email_verification there is no session, and an address that is taken gets an answer that looks the same; its owner gets a mail. With it or auth.send_verification_on_sign_up a mail with a token for verify_email is queued. Permission: none. Errors: SIGN_UP_DISABLED, MISSING_ARGUMENT, INVALID_EMAIL, PASSWORD_TOO_SHORT, PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON (NIST SP 800-63B-4 3.1.1.2), INVALID_ARGUMENT, USER_ALREADY_EXISTS, TOO_MANY_ATTEMPTS (for one address, with auth.require_email_verification), READ_ONLY.';
 
+-- refresh_session records who is acting.
+comment on function auth_private.find_session(bytea) is 'Door: the ids of the live session with this token, of its user and, of an impersonation, of the real person; for refresh_session, whose caller need not be anybody yet.';
+
 -- get_session needs no statement.
 drop function auth.get_session();
 create function auth.get_session() returns jsonb

@@ -76,7 +76,7 @@ fn change_email(new_email: Option<String>) {
         mail::email_changed(former, user, new.as_str(), false);
         // The token dies with the sessions of the moment when it was queued. No policy has asked since this statement began, which may be long
         // ago: whoever was thrown out meanwhile would have one of the sessions that came after.
-        person.must_still_be_here()?;
+        caller::latest().identified()?;
         Record::of(&Caller::User(person), "change_email").to(Some(user)).with("new_email", new.as_str()).ok();
         Ok(())
     });

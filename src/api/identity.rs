@@ -9,7 +9,7 @@ use crate::caller::{self, Caller};
 use crate::domain::permission;
 use crate::domain::token::token_hash;
 use crate::error::{Code, Error, Result, invalid, required};
-use crate::store::{Mode, callers, sessions};
+use crate::store::{Mode, callers, sessions, users};
 use pgrx::{Uuid, pg_extern};
 use serde_json::Value;
 
@@ -63,7 +63,7 @@ fn has_permissions(permissions: Option<Given>, user_id: Option<Uuid>, roles: Opt
                 callers::holdings_of_roles(&roles).ok_or_else(|| Error::from(Code::INVALID_ROLE))?
             }
             (None, Some(user)) if about_another => {
-                if !callers::user_exists(user) {
+                if !users::exists(user) {
                     return Err(Code::USER_NOT_FOUND.into());
                 }
                 callers::holdings_of_user(Mode::Read, user).1
@@ -122,7 +122,7 @@ fn render_session() -> Option<WholeJson> {
 #[pg_extern(sql = false)]
 fn find_session(token_hash: Option<Vec<u8>>) -> Option<Vec<Uuid>> {
     let session = caller::session_by_token(token_hash?.try_into().ok()?)?;
-    Some(vec![session.id, session.user])
+    Some([Some(session.id), Some(session.user), session.impersonator].into_iter().flatten().collect())
 }
 
 /// `auth_private.erasing()`

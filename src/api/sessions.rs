@@ -138,9 +138,8 @@ fn refresh_session(token: Option<String>) -> WholeJson {
     run(move || {
         caller::writable()?;
         let token = required(token, "token")?;
-        let (session, user) = sessions::find_by_token(token::token_hash(&token)).ok_or(Code::INVALID_SESSION)?;
+        let (session, user, impersonator) = sessions::find_by_token(token::token_hash(&token)).ok_or(Code::INVALID_SESSION)?;
         if sessions::slide(session, config::session_lifetime(true), config::session_update_age()) {
-            let impersonator = caller::latest_session(session).and_then(|session| session.impersonator);
             Record::of(&Caller::Anonymous, "refresh_session").by(user, Some(session)).through(impersonator).ok();
         }
         let current = caller::current().person().map(|person| person.session.id);

@@ -137,24 +137,21 @@ impl Found {
 
 /// Asks several questions of one snapshot.
 pub fn as_seen_by<T>(mode: Mode, questions: impl FnOnce() -> T) -> T {
-    // SAFETY: what is pushed is popped; an error in between ends the transaction or the subtransaction, and the snapshot with it.
+    // SAFETY: the server's own snapshots.
     unsafe {
         match mode {
-            Mode::Read if unguarded::ActiveSnapshotSet() => return questions(),
+            Mode::Read if unguarded::ActiveSnapshotSet() => questions(),
             // After a COMMIT within a procedure there may be none.
-            Mode::Read => pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()),
+            Mode::Read => under(pg_sys::GetTransactionSnapshot(), questions),
             Mode::Write => {
                 pg_sys::CommandCounterIncrement();
-                pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+                under(pg_sys::GetTransactionSnapshot(), questions)
             }
             Mode::Latest => {
                 pg_sys::CommandCounterIncrement();
-                pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+                under(pg_sys::GetLatestSnapshot(), questions)
             }
         }
-        let answers = questions();
-        pg_sys::PopActiveSnapshot();
-        answers
     }
 }
 
@@ -163,10 +160,18 @@ pub fn as_seen_by<T>(mode: Mode, questions: impl FnOnce() -> T) -> T {
 pub fn as_of_now<T>(questions: impl FnOnce() -> T) -> T {
     // SAFETY: as above.
     unsafe {
-        if !state::keeps_snapshot() || pg_sys::IsInParallelMode() {
-            return questions();
-        }
-        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+        if state::keeps_snapshot() && !pg_sys::IsInParallelMode() { under(pg_sys::GetLatestSnapshot(), questions) } else { questions() }
+    }
+}
+
+/// Asks while a snapshot is the active one.
+///
+/// # Safety
+/// It must be one of the server's.
+unsafe fn under<T>(snapshot: pg_sys::Snapshot, questions: impl FnOnce() -> T) -> T {
+    // SAFETY: what is pushed is popped; an error in between ends the transaction or the subtransaction, and the snapshot with it.
+    unsafe {
+        pg_sys::PushActiveSnapshot(snapshot);
         let answers = questions();
         pg_sys::PopActiveSnapshot();
         answers

@@ -138,12 +138,6 @@ impl Person {
         if self.session.impersonator.is_some() { Err(Code::NOT_WHILE_IMPERSONATING.into()) } else { Ok(()) }
     }
 
-    /// INVALID_SESSION when the session has ended since the calling statement began.
-    pub fn must_still_be_here(&self) -> Result<()> {
-        let is_here = latest().person().is_some_and(|now| now.session.id == self.session.id);
-        if is_here { Ok(()) } else { Err(Code::INVALID_SESSION.into()) }
-    }
-
     /// SESSION_NOT_FRESH when the last proof of the password is too long ago.
     pub fn must_be_fresh(&self) -> Result<()> {
         // What lies far in the future is from before the clock was set back.
@@ -284,18 +278,15 @@ pub fn session_by_id(session: Uuid) -> Option<LiveSession> {
     index::as_of_now(|| bounded(Mode::Read, callers::session_by_id(Mode::Read, session)))
 }
 
-/// The same as of now, for what has been waiting.
-pub fn latest_session(session: Uuid) -> Option<LiveSession> {
-    index::as_seen_by(Mode::Write, || session_by_id(session))
-}
-
 /// The live session with this token. The newest there is, where that can be had: "select
 /// use_session(sign_in(…) ->> 'token')" opens the session in the same statement.
 pub fn session_by_token(token_hash: [u8; 32]) -> Option<LiveSession> {
-    let mode = match state::is_read_only() {
-        _ if state::keeps_snapshot() => Mode::Latest,
-        true => Mode::Read,
-        false => Mode::Write,
+    let mode = if state::keeps_snapshot() {
+        Mode::Latest
+    } else if state::is_read_only() {
+        Mode::Read
+    } else {
+        Mode::Write
     };
     bounded(mode, callers::session_by_token(mode, token_hash))
 }

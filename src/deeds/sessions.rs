@@ -122,7 +122,7 @@ fn set_cookie(token: &str, max_age: Option<i32>) {
 /// Whether the cookie that a request shows is the token of this live session.
 pub fn is_in_cookie(session: Uuid) -> bool {
     let cookie = request::current().and_then(|_| request::cookie(request::COOKIE)).filter(|token| is_token(token));
-    cookie.and_then(|token| sessions::find_by_token(token_hash(&token))).is_some_and(|(of_cookie, _)| of_cookie == session)
+    cookie.and_then(|token| sessions::find_by_token(token_hash(&token))).is_some_and(|(of_cookie, ..)| of_cookie == session)
 }
 
 /// Makes a browser forget the token that it has shown.

@@ -140,11 +140,6 @@ pub fn is_listed(permission: &str) -> bool {
     .is_some()
 }
 
-/// True when there is such a user.
-pub fn user_exists(user: Uuid) -> bool {
-    first(Mode::Read, "select from auth.users u where u.id operator(pg_catalog.=) $1", &[user.into()], |_| ()).is_some()
-}
-
 /// True when the roles hold nothing that the caller lacks; none when one of them does not exist.
 pub fn dominates_roles(roles: &[String]) -> Option<bool> {
     call("select auth_private.dominates_roles($1)", &[roles.to_vec().into()])

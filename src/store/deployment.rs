@@ -85,10 +85,10 @@ pub fn following_foreign_keys() -> Vec<String> {
            join pg_catalog.pg_class r on r.oid operator(pg_catalog.=) c.confrelid
            join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) r.relnamespace
            join pg_catalog.pg_class f on f.oid operator(pg_catalog.=) c.conrelid
-          where c.contype operator(pg_catalog.=) 'f' and n.nspname::pg_catalog.text operator(pg_catalog.=) any ('{auth,auth_private}')
-            and r.relname operator(pg_catalog.<>) 'users' and f.relnamespace operator(pg_catalog.<>) r.relnamespace
-            and not exists (select from pg_catalog.pg_namespace o
-                             where o.oid operator(pg_catalog.=) f.relnamespace and o.nspname::pg_catalog.text operator(pg_catalog.=) any ('{auth,auth_private}'))
+           join pg_catalog.pg_namespace o on o.oid operator(pg_catalog.=) f.relnamespace
+          where c.contype operator(pg_catalog.=) 'f' and r.relname operator(pg_catalog.<>) 'users'
+            and n.nspname::pg_catalog.text operator(pg_catalog.=) any ('{auth,auth_private}')
+            and o.nspname::pg_catalog.text operator(pg_catalog.<>) all ('{auth,auth_private}')
             and (c.confdeltype operator(pg_catalog.=) any ('{c,n,d}') or c.confupdtype operator(pg_catalog.=) any ('{c,n,d}'))",
         &[],
     )

@@ -151,10 +151,10 @@ fn is_still_proven(new: &NewSession) -> bool {
     call(sql, &[new.user.into(), proof]).unwrap_or(false)
 }
 
-/// Session and user of a live token.
-pub fn find_by_token(token_hash: [u8; 32]) -> Option<(Uuid, Uuid)> {
+/// Session and user of a live token and, of an impersonation, the real person.
+pub fn find_by_token(token_hash: [u8; 32]) -> Option<(Uuid, Uuid, Option<Uuid>)> {
     let found: Vec<Uuid> = call("select auth_private.find_session($1)", &[token_hash.to_vec().into()])?;
-    Some((*found.first()?, *found.get(1)?))
+    Some((*found.first()?, *found.get(1)?, found.get(2).copied()))
 }
 
 /// Opens a session of a user run by somebody else, for a number of seconds.
