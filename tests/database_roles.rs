@@ -63,7 +63,7 @@ fn rollback_undoes_everything() {
     assert!(db.logs_in(&name, &first) && !db.logs_in(&name, &second));
     root.run(&format!("begin; select auth.delete_role('{name}'); rollback"));
     assert!(db.logs_in(&name, &first));
-    assert_eq!(root.column::<String>("select name from auth.list_roles()"), [name.clone()]);
+    assert_eq!(root.column::<String>("select name from auth.list_roles()"), std::slice::from_ref(&name));
     root.run(&format!("select auth.reset_role_password('{name}')"));
 }
 
@@ -187,7 +187,7 @@ fn what_is_dropped_or_renamed_behind_our_back_is_reconciled() {
     created(&mut root, &name);
     let renamed = fresh("renamed");
     dba.run(&format!("alter role {name} rename to {renamed}"));
-    assert_eq!(root.column::<String>("select name from auth.list_roles()"), [renamed.clone()]);
+    assert_eq!(root.column::<String>("select name from auth.list_roles()"), std::slice::from_ref(&renamed));
     root.run(&format!("select auth.reset_role_password('{renamed}')"));
     dba.run(&format!("drop role {renamed}; create role {renamed} login"));
     assert_eq!(root.one::<i64>("select count(*) from auth.list_roles()"), 0, "another role of that name is not ours");
@@ -220,7 +220,7 @@ fn deletion_refuses_with_a_report_of_what_is_owned() {
     ] {
         assert!(detail.contains(&part), "{part} in {detail}");
     }
-    dba.run(&format!("drop table public.things; drop function public.f()"));
+    dba.run("drop table public.things; drop function public.f()");
     dba.run(&format!("drop database owned_{name}"));
     assert!(refused(&mut root).contains(&other.name), "elsewhere still");
     other.dba().run("drop table public.most");

@@ -281,10 +281,8 @@ fn none_is_run_by_anybody_and_no_setting_changes_a_result() {
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while let Some((number, profile)) = {
-                    let next = jobs.lock().expect("jobs").pop();
-                    next
-                } {
+                let next = || jobs.lock().expect("jobs").pop();
+                while let Some((number, profile)) = next() {
                     let copy = &copies[number];
                     if number % 2 == 1 {
                         unaffected(copy).run(&format!("alter database {} owner to app", copy.name));

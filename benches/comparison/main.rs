@@ -149,7 +149,7 @@ impl BetterAuth {
     /// At the first of those that are done on end in a turn of [`sample::in_turns`], calls each of these so many times, and keeps what that took,
     /// unless the turn warms up. As of ours, the first call of each brings its process back into the cores' caches.
     pub fn take_turn(&mut self, n: usize, (turns, on_end): (usize, usize), calls: &[(&'static str, usize)]) {
-        if n % on_end != 0 {
+        if !n.is_multiple_of(on_end) {
             return;
         }
         for (what, times) in calls {

@@ -163,7 +163,7 @@ unsafe fn fetch(scan: pg_sys::IndexScanDesc, slot: *mut pg_sys::TupleTableSlot) 
     // SAFETY: the caller's promise; the scan has one key or none.
     unsafe {
         while unguarded::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
-            unguarded::slot_getsomeattrs_int(slot, (*(*slot).tts_tupleDescriptor).natts.into());
+            unguarded::slot_getsomeattrs_int(slot, (*(*slot).tts_tupleDescriptor).natts);
             if (*scan).numberOfKeys == 0 || has_key(slot, (*scan).indexRelation, (*scan).keyData) {
                 return true;
             }
@@ -208,7 +208,7 @@ unsafe fn lies_at(mut place: Place, table: pg_sys::Relation, snapshot: pg_sys::S
         let is_row = fetch(reader, &raw mut place, snapshot, slot, &raw mut again, &raw mut dead);
         end(reader);
         if is_row {
-            unguarded::slot_getsomeattrs_int(slot, (*(*slot).tts_tupleDescriptor).natts.into());
+            unguarded::slot_getsomeattrs_int(slot, (*(*slot).tts_tupleDescriptor).natts);
         }
         is_row
     }

@@ -49,13 +49,13 @@ impl History {
     }
 
     #[track_caller]
-    fn is_impossible(self, why: &str) {
+    fn assert_impossible(self, why: &str) {
         let found = breaches(&self);
         assert!(found.len() == 1 && found[0].contains(why), "{found:?}");
     }
 
     #[track_caller]
-    fn is_possible(self) {
+    fn assert_possible(self) {
         assert_eq!(breaches(&self), Vec::<String>::new());
     }
 }
@@ -74,23 +74,23 @@ fn token() -> Fact {
 
 #[test]
 fn a_token_that_worked_twice() {
-    History::default().with(10, 20, token()).with(15, 25, token()).is_impossible("a token was used twice");
-    History::default().with(10, 20, token()).with(15, 25, token()).ending(Fate::RolledBack).is_possible();
-    History::default().with(10, 20, token()).with(15, 25, token()).ending(Fate::Unknown).is_possible();
+    History::default().with(10, 20, token()).with(15, 25, token()).assert_impossible("a token was used twice");
+    History::default().with(10, 20, token()).with(15, 25, token()).ending(Fate::RolledBack).assert_possible();
+    History::default().with(10, 20, token()).with(15, 25, token()).ending(Fate::Unknown).assert_possible();
 }
 
 #[test]
 fn a_session_that_was_good_after_its_end() {
     for which in [Which::One(PHONE), Which::All(ANN), Which::Others(ANN, LAPTOP)] {
         let ended = || opened().with(30, 40, Fact::Ended(which));
-        ended().with(50, 60, good(PHONE)).is_impossible("was good after its end");
+        ended().with(50, 60, good(PHONE)).assert_impossible("was good after its end");
         // At the same time, either may have been first; what was taken back has not been; another's end is nobody's business.
-        ended().with(35, 60, good(PHONE)).is_possible();
-        opened().with(30, 40, Fact::Ended(which)).ending(Fate::RolledBack).with(50, 60, good(PHONE)).is_possible();
-        opened().with(30, 40, Fact::Ended(which)).ending(Fate::Unknown).with(50, 60, good(PHONE)).is_possible();
+        ended().with(35, 60, good(PHONE)).assert_possible();
+        opened().with(30, 40, Fact::Ended(which)).ending(Fate::RolledBack).with(50, 60, good(PHONE)).assert_possible();
+        opened().with(30, 40, Fact::Ended(which)).ending(Fate::Unknown).with(50, 60, good(PHONE)).assert_possible();
     }
     for which in [Which::One(LAPTOP), Which::All(BOB), Which::Others(ANN, PHONE), Which::Somebodys] {
-        opened().with(30, 40, Fact::Ended(which)).with(50, 60, good(PHONE)).is_possible();
+        opened().with(30, 40, Fact::Ended(which)).with(50, 60, good(PHONE)).assert_possible();
     }
 }
 
@@ -108,58 +108,58 @@ fn a_session_of_before_the_end_that_was_opened_in_a_transaction_that_committed_a
     let ban = Transaction { pid: 2, has_one_snapshot: false, begun: 20, committing: 40, ended: 50, fate: Fate::Committed };
     // Signed in before the ban was committed, or while it was.
     let early = History::default().having(signing(30), 10, 30, fact()).having(ban.clone(), 20, 25, Fact::Ended(Which::All(ANN)));
-    early.with(200, 210, good(PHONE)).is_impossible("was good after its end");
+    early.with(200, 210, good(PHONE)).assert_impossible("was good after its end");
     let late = History::default().having(signing(45), 10, 45, fact()).having(ban, 20, 25, Fact::Ended(Which::All(ANN)));
-    late.with(200, 210, good(PHONE)).is_possible();
+    late.with(200, 210, good(PHONE)).assert_possible();
 }
 
 #[test]
 fn a_transaction_with_one_snapshot_may_see_what_was() {
     let old = |has_one_snapshot| Transaction { pid: 1, has_one_snapshot, begun: 25, committing: 70, ended: 80, fate: Fate::Committed };
     let ended = || opened().with(30, 40, Fact::Ended(Which::All(ANN)));
-    ended().having(old(true), 50, 60, good(PHONE)).is_possible();
-    ended().having(old(false), 50, 60, good(PHONE)).is_impossible("was good after its end");
+    ended().having(old(true), 50, 60, good(PHONE)).assert_possible();
+    ended().having(old(false), 50, 60, good(PHONE)).assert_impossible("was good after its end");
 }
 
 #[test]
 fn an_impersonation_that_outlives_the_session_of_who_runs_it() {
     let opened = opened().with(21, 22, Fact::Opened { session: LAPTOP, user: BOB, parent: Some(PHONE) });
-    opened.with(30, 40, Fact::Ended(Which::All(ANN))).with(50, 60, good(LAPTOP)).is_impossible("was good after its end");
+    opened.with(30, 40, Fact::Ended(Which::All(ANN))).with(50, 60, good(LAPTOP)).assert_impossible("was good after its end");
 }
 
 #[test]
 fn a_session_that_was_refused_without_a_reason() {
     let bad = || Fact::Checked { session: PHONE, good: false };
-    opened().with(50, 60, bad()).is_impossible("refused without a reason");
-    opened().with(30, 40, Fact::Ended(Which::All(BOB))).with(50, 60, bad()).is_impossible("refused without a reason");
+    opened().with(50, 60, bad()).assert_impossible("refused without a reason");
+    opened().with(30, 40, Fact::Ended(Which::All(BOB))).with(50, 60, bad()).assert_impossible("refused without a reason");
     opened()
         .with(30, 40, Fact::Ended(Which::All(ANN)))
         .ending(Fate::RolledBack)
         .with(50, 60, bad())
-        .is_impossible("refused without a reason");
-    opened().with(30, 40, Fact::Ended(Which::All(ANN))).ending(Fate::Unknown).with(50, 60, bad()).is_possible();
-    opened().with(55, 90, Fact::Ended(Which::Somebodys)).with(50, 60, bad()).is_possible();
-    opened().ending(Fate::RolledBack).with(50, 60, bad()).is_possible();
+        .assert_impossible("refused without a reason");
+    opened().with(30, 40, Fact::Ended(Which::All(ANN))).ending(Fate::Unknown).with(50, 60, bad()).assert_possible();
+    opened().with(55, 90, Fact::Ended(Which::Somebodys)).with(50, 60, bad()).assert_possible();
+    opened().ending(Fate::RolledBack).with(50, 60, bad()).assert_possible();
 }
 
 #[test]
 fn a_banned_user_who_was_admitted() {
     let admitted = || Fact::Admitted { user: ANN, password: None };
     let banned = || History::default().with(10, 20, Fact::Banned(ANN));
-    banned().with(30, 40, admitted()).is_impossible("a banned user was admitted");
-    banned().with(15, 40, admitted()).is_possible();
-    banned().with(22, 25, Fact::Unbanned(ANN)).with(30, 40, admitted()).is_possible();
-    banned().with(22, 25, Fact::Unbanned(BOB)).with(30, 40, admitted()).is_impossible("a banned user was admitted");
+    banned().with(30, 40, admitted()).assert_impossible("a banned user was admitted");
+    banned().with(15, 40, admitted()).assert_possible();
+    banned().with(22, 25, Fact::Unbanned(ANN)).with(30, 40, admitted()).assert_possible();
+    banned().with(22, 25, Fact::Unbanned(BOB)).with(30, 40, admitted()).assert_impossible("a banned user was admitted");
     banned()
         .with(22, 25, Fact::Unbanned(ANN))
         .ending(Fate::RolledBack)
         .with(30, 40, admitted())
-        .is_impossible("a banned user was admitted");
+        .assert_impossible("a banned user was admitted");
     History::default()
         .with(1, 5, Fact::Unbanned(ANN))
         .with(10, 20, Fact::Banned(ANN))
         .with(30, 40, admitted())
-        .is_impossible("a banned user");
+        .assert_impossible("a banned user");
 }
 
 #[test]
@@ -167,27 +167,27 @@ fn a_password_that_opened_when_there_was_another() {
     let set = |password: &str| Fact::PasswordSet { user: Some(ANN), password: Some(password.to_owned()) };
     let admitted = || Fact::Admitted { user: ANN, password: Some("first".to_owned()) };
     let changed = || History::default().with(1, 5, set("first")).with(10, 20, set("second"));
-    changed().with(30, 40, admitted()).is_impossible("none any more");
-    changed().with(15, 40, admitted()).is_possible();
-    History::default().with(1, 15, set("first")).with(10, 20, set("second")).with(30, 40, admitted()).is_possible();
-    History::default().with(30, 40, admitted()).is_impossible("none any more");
+    changed().with(30, 40, admitted()).assert_impossible("none any more");
+    changed().with(15, 40, admitted()).assert_possible();
+    History::default().with(1, 15, set("first")).with(10, 20, set("second")).with(30, 40, admitted()).assert_possible();
+    History::default().with(30, 40, admitted()).assert_impossible("none any more");
     let removed = Fact::PasswordSet { user: Some(ANN), password: None };
-    History::default().with(1, 5, set("first")).with(10, 20, removed).with(30, 40, admitted()).is_impossible("none any more");
+    History::default().with(1, 5, set("first")).with(10, 20, removed).with(30, 40, admitted()).assert_impossible("none any more");
 }
 
 #[test]
 fn an_error_that_is_in_no_catalogue() {
     let refused = |outcome: &str| History::default().with(1, 2, Fact::Ended(Which::Somebodys)).refused(outcome);
-    refused("XX000 tuple concurrently updated").is_impossible("an unknown error");
-    refused("42501 new row violates row-level security policy").is_impossible("an unknown error");
-    refused("23503 USER_NOT_FOUND").is_impossible("an unknown error");
-    refused("42501 PERMISSION_DENIED: user:ban").is_possible();
-    refused("40001 could not serialize access").is_possible();
+    refused("XX000 tuple concurrently updated").assert_impossible("an unknown error");
+    refused("42501 new row violates row-level security policy").assert_impossible("an unknown error");
+    refused("23503 USER_NOT_FOUND").assert_impossible("an unknown error");
+    refused("42501 PERMISSION_DENIED: user:ban").assert_possible();
+    refused("40001 could not serialize access").assert_possible();
 }
 
 #[test]
 fn what_the_caller_was_told_and_is_not_so() {
-    History::default().with(1, 2, Fact::Breach("somebody else".to_owned())).is_impossible("somebody else");
+    History::default().with(1, 2, Fact::Breach("somebody else".to_owned())).assert_impossible("somebody else");
 }
 
 #[test]
