@@ -51,6 +51,20 @@ fn what_is_secret_is_in_no_log_and_the_rest_is() {
         "create function public.wrapped() returns void language plpgsql as $$ begin perform auth.verify_email('{CANARY}'); end $$"
     ));
     app.refused("select public.wrapped()");
+    for between in ["\t", "\n", "/**/", " -- c\n"] {
+        app.refused(&format!("execute{between}p('{CANARY}', 1)"));
+    }
+    // Anybody may have trees and plans printed, with what is in them octet by octet.
+    let print = "set debug_print_parse = on; set debug_print_rewritten = on; set debug_print_plan = on; set debug_pretty_print = off";
+    dba.run(&format!("alter database postgres set auth.require_email_verification = on; {print}"));
+    let mut printing = cluster.connect("app", "postgres");
+    printing.run(print);
+    printing.run(&format!("select auth.sign_up('bob@example.org', '{CANARY}')"));
+    printing.run(&format!("select auth.sign_up('bob@example.org', '{CANARY}2')"));
+    printing.run("select 'nobody''s plan'");
+    dba.run("select auth.rotate_signing_key()");
+    dba.run("alter database postgres reset auth.require_email_verification");
+    dba.run("set debug_print_parse = off; set debug_print_rewritten = off; set debug_print_plan = off");
     // Not ours: it stays as it is.
     app.run("do $$ begin raise log 'app event: order 15 paid'; perform 1 as password; end $$");
     // What is not secret is there, and so is how long the secret ones took.
@@ -62,6 +76,15 @@ fn what_is_secret_is_in_no_log_and_the_rest_is() {
         .collect();
     assert!(log.contains("nobody''s secret") && log.contains("duration: ") && log.contains("USER_ALREADY_EXISTS"), "something is logged");
     assert!(log.contains("app event: order 15 paid"), "what is nobody's statement is whole");
+    let octets = |text: &str| text.bytes().map(|octet| octet.to_string()).collect::<Vec<_>>().join(" ");
+    // Trees are broken into lines.
+    let trees = log.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(trees.contains(&octets("nobody's plan")), "trees are printed");
+    // The beginning of an Ed25519 key as PKCS#8: its version, its algorithm, and how long the key is.
+    let key = "48 5 6 3 43 101 112 4 34 4 32";
+    for secret in [&octets(CANARY), &octets("$argon2id$"), key] {
+        assert!(!trees.contains(secret), "{secret}");
+    }
     for secret in [CANARY, &token] {
         let lines: Vec<&str> = log.lines().filter(|line| line.contains(secret)).collect();
         assert!(lines.is_empty(), "{lines:#?}");

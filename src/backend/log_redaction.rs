@@ -60,6 +60,10 @@ unsafe extern "C-unwind" fn redact(report: *mut pg_sys::ErrorData) {
             report.internalquery = std::ptr::null_mut();
             report.internalpos = 0;
         }
+        // The tree of a statement, which has its constants.
+        if report.elevel == pg_sys::LOG as i32 && hides && is_tree(octets(report.message)) {
+            report.detail = std::ptr::null_mut();
+        }
         // A message that is a statement. The detail has its parameters.
         if report.elevel == pg_sys::LOG as i32
             && let Some(end) = before_statement(octets(report.message))
@@ -82,11 +86,20 @@ fn before_statement(message: &[u8]) -> Option<usize> {
     if message.starts_with(b"statement: ") || message.starts_with(b"execute ") { after(b":", 0) } else { None }
 }
 
+/// What debug_print_parse and its kin write.
+fn is_tree(message: &[u8]) -> bool {
+    [b"parse tree:".as_slice(), b"rewritten parse tree:", b"plan:"].contains(&message)
+}
+
+/// EXECUTE and whatever may stand between it and a name.
 fn executes(statement: &[u8]) -> bool {
-    const EXECUTE: &[u8] = b"execute ";
+    const EXECUTE: &[u8] = b"execute";
     let others = [b"function".as_slice(), b"procedure", b"on "];
     statement.windows(EXECUTE.len()).enumerate().filter(|(_, window)| window.eq_ignore_ascii_case(EXECUTE)).any(|(at, _)| {
-        !others.iter().any(|word| statement[at + EXECUTE.len()..].get(..word.len()).is_some_and(|next| next.eq_ignore_ascii_case(word)))
+        let rest = &statement[at + EXECUTE.len()..];
+        let next = rest.trim_ascii_start();
+        let ends = next.len() < rest.len() || [b"/*".as_slice(), b"--", b"\""].iter().any(|start| rest.starts_with(start));
+        ends && !others.iter().any(|word| next.get(..word.len()).is_some_and(|next| next.eq_ignore_ascii_case(word)))
     })
 }
 

@@ -138,16 +138,18 @@ fn within_connection<T>(body: impl FnOnce() -> T) -> T {
 }
 
 /// What a caller has set must not change what our statements do: without "row_security" each of them would be an error, and with
-/// "quote_all_identifiers" names would be others.
+/// "quote_all_identifiers" names would be others. Nor may it show them: a plan that is printed has hashes and keys in it, as constants.
 unsafe fn pin_settings() -> Option<i32> {
-    // SAFETY: reads of the backend's own state, and settings of which both can be set by anybody at any time.
+    // SAFETY: reads of the backend's own state, and settings that can be set by anybody at any time.
     unsafe {
-        if pg_sys::row_security && !pg_sys::quote_all_identifiers {
+        let prints = pg_sys::Debug_print_parse || pg_sys::Debug_print_rewritten || pg_sys::Debug_print_plan;
+        if pg_sys::row_security && !pg_sys::quote_all_identifiers && !prints {
             return None;
         }
         let level = pg_sys::NewGUCNestLevel();
-        for (name, value) in [(c"row_security", c"on"), (c"quote_all_identifiers", c"off")] {
-            settings::set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE);
+        settings::set(c"row_security", c"on", pg_sys::GucAction::GUC_ACTION_SAVE);
+        for name in [c"quote_all_identifiers", c"debug_print_parse", c"debug_print_rewritten", c"debug_print_plan"] {
+            settings::set(name, c"off", pg_sys::GucAction::GUC_ACTION_SAVE);
         }
         Some(level)
     }
