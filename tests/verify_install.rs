@@ -14,6 +14,7 @@ fn its_manifest_is_that_of_a_fresh_installation() {
     if std::env::var_os("BLESS").is_some() {
         let source = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../src/store/manifest.rs")).expect("the statement");
         let statement = source.split_once("\"with ours").and_then(|(_, rest)| rest.split_once("\",\n")).expect("the statement").0;
+        let statement = statement.replace("$1", "'{}'");
         dba.run("set search_path = pg_catalog, pg_temp");
         let lines: Vec<String> = dba.column(&format!(
             r#"select line from (select format('%s: %s', object, btrim(regexp_replace(is_now, '\s+', ' ', 'g'))) as line from (with ours{statement}) as m (object, is_now)) l order by line collate "C""#
@@ -85,4 +86,24 @@ fn every_tampering_is_found() {
         dba.run("rollback");
     }
     assert!(dba.column::<String>("select object from auth.verify_install()").is_empty(), "applications may refer to users");
+}
+
+#[test]
+fn what_a_gateway_needs_is_no_tampering_and_what_it_does_not_need_is() {
+    let db = Database::new();
+    pgrx_tests::allow_gateway(&mut db.dba().client);
+    let mut dba = db.dba();
+    let found = "select object from auth.verify_install()";
+    assert_eq!(dba.column::<String>(found), Vec::<String>::new());
+    for (tampering, object) in [
+        ("grant usage on schema auth_private to authenticator", "schema auth_private"),
+        ("grant create on schema auth to authenticator", "schema auth"),
+        ("grant execute on function auth.claim_messages to authenticator", "function auth.claim_messages(integer)"),
+        ("grant execute on function auth.postgrest_config to authenticator with grant option", "function auth.postgrest_config()"),
+        ("grant usage on schema auth to app", "schema auth"),
+    ] {
+        dba.run(&format!("begin; {tampering}"));
+        assert_eq!(dba.column::<String>(found), [object], "{tampering}");
+        dba.run("rollback");
+    }
 }

@@ -3,7 +3,7 @@
 use crate::backend::attempt_counters;
 use crate::backend::pepper;
 use crate::backend::raise::run;
-use crate::backend::settings::setting;
+use crate::backend::settings::{self, setting};
 use crate::caller;
 use crate::config;
 use crate::store::{deployment, manifest};
@@ -32,7 +32,10 @@ fn verify_install() -> TableIterator<'static, (name!(object, String), name!(prob
     run(move || {
         caller::with_permission("settings:get")?;
         let expected: BTreeMap<&str, &str> = MANIFEST.lines().filter_map(|line| line.split_once(": ")).collect();
-        let found: BTreeMap<String, String> = manifest::read().into_iter().collect();
+        // The server writes intervals and backslashes in what it has parsed as the caller would have them written.
+        let plainly = [(c"intervalstyle", c"postgres"), (c"standard_conforming_strings", c"on")];
+        let found = settings::with(&plainly, || manifest::read(config::trusted_gateways()));
+        let found: BTreeMap<String, String> = found.into_iter().collect();
         let missing =
             expected.keys().filter(|object| !found.contains_key(**object)).map(|object| (object.to_string(), "is missing".to_owned()));
         let wrong = found.iter().filter_map(|(object, is)| match expected.get(object.as_str()) {

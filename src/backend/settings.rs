@@ -27,3 +27,15 @@ pub fn set(name: &CStr, value: &CStr, action: pg_sys::GucAction::Type) {
         );
     }
 }
+
+/// Runs something under values of settings that anybody may set.
+pub fn with<T>(values: &[(&CStr, &CStr)], body: impl FnOnce() -> T) -> T {
+    // SAFETY: an error in between ends the transaction or the subtransaction, which sets it back too.
+    unsafe {
+        let level = pg_sys::NewGUCNestLevel();
+        values.iter().for_each(|(name, value)| set(name, value, pg_sys::GucAction::GUC_ACTION_SAVE));
+        let outcome = body();
+        pg_sys::AtEOXact_GUC(true, level);
+        outcome
+    }
+}

@@ -4,8 +4,8 @@ use super::Mode;
 use crate::backend::spi;
 
 /// Everything of ours that decides who may do what: for each object a name, and what it must be. What PostgreSQL itself gives an owner is
-/// left out, since versions differ in it.
-pub fn read() -> Vec<(String, String)> {
+/// left out, since versions differ in it, and so is what a gateway needs.
+pub fn read(gateways: Vec<String>) -> Vec<(String, String)> {
     spi::query(
         Mode::Read,
         "with ours as (
@@ -15,7 +15,15 @@ pub fn read() -> Vec<(String, String)> {
              select a.acl, a.owner,
                     (select coalesce(pg_catalog.string_agg(g.line, ' ' order by g.line using operator(pg_catalog.<)), 'nobody')
                        from (select pg_catalog.format('%s:%s', case when x.grantee operator(pg_catalog.=) 0 then 'public' else x.grantee::pg_catalog.regrole::pg_catalog.text end, x.privilege_type) as line
-                               from pg_catalog.aclexplode(a.acl) x where x.grantee operator(pg_catalog.<>) a.owner) g)
+                               from pg_catalog.aclexplode(a.acl) x
+                              where x.grantee operator(pg_catalog.<>) a.owner
+                                and not (x.privilege_type operator(pg_catalog.=) any ('{USAGE,EXECUTE}') and not x.is_grantable
+                                         and exists (select from pg_catalog.pg_roles r where r.oid operator(pg_catalog.=) x.grantee
+                                                        and r.rolname::pg_catalog.text operator(pg_catalog.=) any ($1::pg_catalog.text[]))
+                                         and (exists (select from ours n where n.nspname operator(pg_catalog.=) 'auth' and n.nspacl operator(pg_catalog.=) a.acl)
+                                              or exists (select from pg_catalog.pg_proc f
+                                                          where f.oid operator(pg_catalog.=) pg_catalog.to_regprocedure('auth.postgrest_config()')
+                                                            and f.proacl operator(pg_catalog.=) a.acl)))) g)
                from (select o.nspacl, o.nspowner from ours o
                      union select c.relacl, c.relowner from pg_catalog.pg_class c join ours o on o.oid operator(pg_catalog.=) c.relnamespace
                      union select p.proacl, p.proowner from pg_catalog.pg_proc p join ours o on o.oid operator(pg_catalog.=) p.pronamespace
@@ -104,7 +112,7 @@ pub fn read() -> Vec<(String, String)> {
          union all
          select pg_catalog.format('role %s', r.rolname), pg_catalog.format('superuser %s, bypass %s', r.rolsuper, r.rolbypassrls)
            from pg_catalog.pg_roles r where r.rolname::pg_catalog.text operator(pg_catalog.=) any ('{anon,authenticated,auth_admin,auth_mailer}')",
-        &[],
+        &[gateways.into()],
         // PostgreSQL breaks lines in expressions.
         |row| (row.value(1), row.value::<String>(2).split_whitespace().collect::<Vec<_>>().join(" ")),
     )
