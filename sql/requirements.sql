@@ -43,10 +43,11 @@ begin
             raise exception using errcode = 'insufficient_privilege',
                 message = pg_catalog.format('pg_auth cannot be installed: the role "%s" already exists and can log in, create roles or be used by its members', wanted.name),
                 hint = 'That role owns everything in pg_auth; nobody else may be able to become it.';
+        -- CREATE EXTENSION lets no notice through.
         elsif wanted.name operator(pg_catalog.=) 'auth_admin' and present.has_members then
-            raise notice 'the role auth_admin already exists: its members will administer this database too';
+            raise warning 'the role auth_admin already exists: its members will administer this database too';
         elsif wanted.name operator(pg_catalog.=) 'auth_mailer' and present.has_members then
-            raise notice 'the role auth_mailer already exists: its members will read the mail of this database too, and the tokens in it';
+            raise warning 'the role auth_mailer already exists: its members will read the mail of this database too, and the tokens in it';
         end if;
     end loop;
     if not pg_catalog.pg_has_role('auth_admin', 'authenticated', 'member') then

@@ -32,7 +32,7 @@ settings! {
     seconds {
         SESSION_LIFETIME c"auth.session_lifetime" 604_800 c"How long a session lasts; refresh_session moves its end.";
         SESSION_UPDATE_AGE c"auth.session_update_age" 86_400 c"How often refresh_session moves the end of a session, at most.";
-        SESSION_FRESH_AGE c"auth.session_fresh_age" 86_400 c"How long after a proof of the password sensitive calls need no new one.";
+        SESSION_FRESH_AGE c"auth.session_fresh_age" 86_400 c"For how long after a sign-in or verify_password delete_user, change_email, set_password and unlink_account are allowed.";
         SHORT_SESSION_LIFETIME c"auth.short_session_lifetime" 86_400 c"How long a session with remember_me => false lasts; it never slides.";
         ACCESS_TOKEN_LIFETIME c"auth.access_token_lifetime" 900 c"How long an access token is good, and never longer than its session.";
         RESET_TOKEN_LIFETIME c"auth.reset_token_lifetime" 3_600 c"How long a token for reset_password is good.";

@@ -44,13 +44,13 @@ catalogue! {
     INVALID_PASSWORD "28P01" 401 "The password is wrong";
     BANNED_USER "28000" 403 "This user is banned";
     EMAIL_NOT_VERIFIED "28000" 403 "The email address has not been verified";
-    SESSION_NOT_FRESH "28000" 403 "The session is too old for this; confirm the password first";
+    SESSION_NOT_FRESH "28000" 403 "The session is too old for this; confirm the password or sign in again";
     PERMISSION_DENIED "42501" 403 "You do not have the permission to do this";
     YOU_CANNOT_BAN_YOURSELF "42501" 403 "You cannot ban yourself";
     YOU_CANNOT_IMPERSONATE_ADMINS "42501" 403 "You cannot impersonate administrators";
     NOT_WHILE_IMPERSONATING "42501" 403 "This is not possible while impersonating";
     SIGN_UP_DISABLED "42501" 403 "Sign-up is disabled";
-    PROTECTED_ROLE "42501" 403 "This role is protected";
+    PROTECTED_ROLE "42501" 403 "This role is protected, or was not made here";
     TARGET_OUTRANKS_YOU "42501" 403 "This involves a permission that you do not have yourself";
     LAST_ADMIN "55000" 409 "The last active administrator must stay";
     PASSWORD_ALREADY_SET "55000" 409 "The user already has a password";
@@ -76,7 +76,7 @@ catalogue! {
     FIELD_NOT_ALLOWED "22023" 400 "This field cannot be set";
     MISSING_ARGUMENT "22004" 400 "A required argument is missing";
     INVALID_TOKEN "22023" 400 "The token is unknown, was used or superseded, or has expired";
-    TOO_MANY_ATTEMPTS "53400" 429 "Too many failed attempts; try again later";
+    TOO_MANY_ATTEMPTS "53400" 429 "Too many attempts; try again later";
     SERVER_BUSY "53300" 503 "Too many passwords are being checked; try again in a moment";
     READ_ONLY "25006" 405 "This is not possible in a read-only transaction or on a standby";
     OUT_OF_MEMORY "53200" 503 "There is not enough memory to check a password";
@@ -91,7 +91,7 @@ pub struct Error {
     /// What follows the code in DETAIL: an argument's name, a permission, a number of seconds.
     pub data: Option<String>,
     /// What the client could do about it.
-    pub hint: Option<&'static str>,
+    pub hint: Option<String>,
     /// The cookie that brought the credential is of no use any more.
     pub forgets_cookie: bool,
 }
@@ -100,6 +100,11 @@ impl Error {
     /// The error with data behind its code, as in `PERMISSION_DENIED: user:ban`.
     pub fn about(code: Code, data: impl Into<String>) -> Self {
         Error { code, data: Some(data.into()), hint: None, forgets_cookie: false }
+    }
+
+    /// The error with advice for the client.
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Error { hint: Some(hint.into()), ..self }
     }
 
     /// DETAIL.

@@ -147,7 +147,7 @@ fn a_provider_signs_in_whom_it_knows_and_makes_whom_it_does_not() {
         ("null, '1'", "22004", "MISSING_ARGUMENT: provider"),
         ("'github', null", "22004", "MISSING_ARGUMENT: provider_user_id"),
         ("'credential', '1'", "22023", "INVALID_ARGUMENT: provider"),
-        ("'github', '9', 'x'", "22023", "INVALID_EMAIL"),
+        ("'github', '9', 'x'", "22023", "INVALID_EMAIL: email"),
         ("'github', '9', name => repeat('x', 256)", "22023", "INVALID_ARGUMENT: name"),
         ("'github', '9', ip_address => 'x'", "22023", "INVALID_ARGUMENT: ip_address"),
     ] {
@@ -173,9 +173,13 @@ fn an_address_links_only_where_both_sides_have_proved_it() {
             assert_eq!(service.json(&call)["user"]["id"], json!(user.id.to_string()));
         } else {
             service.is_refused(&call, "23505", "USER_ALREADY_EXISTS");
-            service.is_refused(&call.replace(')', ", create_user => false)"), "23505", "USER_ALREADY_EXISTS");
+            service.is_refused(&call.replace(')', ", create_user => false)"), "42704", "ACCOUNT_NOT_FOUND");
             let refused = service.client.query(&call, &[]).unwrap_err();
-            assert!(refused.as_db_error().and_then(|error| error.hint()).is_some_and(|hint| hint.contains("reset_password")));
+            assert!(refused.as_db_error().and_then(|error| error.hint()).is_some_and(|hint| hint.contains(if theirs {
+                "reset_password"
+            } else {
+                "provider"
+            })));
         }
         assert_eq!(accounts(&mut user).len(), if links { 2 } else { 1 }, "{name}");
     }

@@ -157,7 +157,7 @@ fn asking_never_tells_and_nobody_else_is_written_to() {
     let mail = db.mail();
     assert_eq!(mail.iter().map(|mail| mail.recipient.as_str()).collect::<Vec<_>>(), ["ann@example.org"]);
     anybody.is_refused("select auth.send_verification_email()", "22004", "MISSING_ARGUMENT: email");
-    anybody.is_refused("select auth.send_verification_email('no address')", "22023", "INVALID_EMAIL");
+    anybody.is_refused("select auth.send_verification_email('no address')", "22023", "INVALID_EMAIL: email");
     db.service().is_refused("select auth.send_verification_email()", "22004", "MISSING_ARGUMENT: email");
     ann.run("select auth.sign_out()");
     let rows: i64 = db.dba().one("select count(*) from auth_private.messages where recipient is not null");
@@ -195,7 +195,7 @@ fn change_email_never_tells_that_an_address_is_taken() {
     assert_eq!(mail[0].payload["reason"], "address-taken");
     assert_eq!((mail[1].kind.as_str(), mail[1].recipient.as_str()), ("email-changed", "ann@example.org"), "as for a free one");
     ann.is_refused("select auth.change_email('ANN@example.org')", "22023", "INVALID_ARGUMENT: new_email");
-    ann.is_refused("select auth.change_email('ann')", "22023", "INVALID_EMAIL");
+    ann.is_refused("select auth.change_email('ann')", "22023", "INVALID_EMAIL: new_email");
     ann.is_refused("select auth.change_email(null)", "22004", "MISSING_ARGUMENT: new_email");
     db.app().is_refused("select auth.change_email('x@example.org')", "28000", "NOT_SIGNED_IN");
     db.dba().run("update auth_private.session_keys set authenticated_at = now() - interval '2 days'");
@@ -370,7 +370,7 @@ fn an_earlier_token_tells_nothing_about_another_address() {
 }
 
 #[test]
-fn nobody_is_flooded_with_notices_nor_strangers_with_tokens() {
+fn each_request_is_told_to_the_owner_and_strangers_get_no_more_than_so_many_tokens() {
     let db = Database::new();
     let mut ann = db.user("Ann");
     for n in 0..10 {
@@ -378,6 +378,9 @@ fn nobody_is_flooded_with_notices_nor_strangers_with_tokens() {
     }
     let refusal = ann.refused("select auth.change_email('stranger10@example.org')");
     assert_eq!((refusal.sqlstate.as_str(), refusal.code()), ("53400", "TOO_MANY_ATTEMPTS"));
-    let to_ann = db.mail().iter().filter(|mail| mail.recipient == "ann@example.org").count();
-    assert_eq!(to_ann, 1);
+    // A decoy that is named first silences no notice.
+    let to_ann: Vec<String> = db
+        .dba()
+        .column("select payload ->> 'new_email' from auth_private.messages where recipient = 'ann@example.org' order by created_at");
+    assert_eq!(to_ann, (0..10).map(|n| format!("stranger{n}@example.org")).collect::<Vec<_>>());
 }

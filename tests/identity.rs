@@ -392,3 +392,18 @@ fn get_session_says_what_the_statements_say() {
     }
     assert_eq!(root.json("select auth.get_session()")["user"]["ban_reason"], "forgotten");
 }
+
+#[test]
+fn a_session_that_is_in_use_for_one_statement_only_is_said_to_be() {
+    let db = Database::new();
+    let ann = db.user("Ann");
+    let notices = |sql: &str| {
+        let output = Database::cluster().client("psql", "app", &db.name, ["-XAtq", "-c", sql]).output().expect("psql");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let uses = format!("select auth.use_session('{}'", ann.token);
+    assert!(notices(&format!("{uses})")).contains("NOTICE:  there is no transaction block"));
+    for quiet in [format!("begin; {uses}); commit"), format!("{uses}, is_local => false)")] {
+        assert_eq!(notices(&quiet), "", "{quiet}");
+    }
+}

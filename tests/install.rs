@@ -101,3 +101,20 @@ fn a_dangerous_role_of_that_name_stops_the_installation() {
         cluster.client("psql", "plain", "template1", ["-XAtc", "create extension pg_trgm; create extension pg_auth"]).output().unwrap();
     assert!(!unprivileged.status.success(), "not a trusted extension");
 }
+
+/// Roles are the cluster's: whoever holds one already holds it in the new database too.
+#[test]
+fn the_installation_says_whom_it_lets_in() {
+    let cluster = Cluster::start("members", &[("fsync", "off")]);
+    let install = || {
+        let output = cluster.client("psql", "postgres", "postgres", ["-Xqc", "create extension pg_auth cascade"]).output().expect("psql");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(!install().contains("WARNING"));
+    let mut dba = cluster.connect("postgres", "postgres");
+    dba.run("drop extension pg_auth; create role anybody login; grant auth_admin, auth_mailer to anybody");
+    let said = install();
+    for role in ["auth_admin", "auth_mailer"] {
+        assert!(said.contains(&format!("WARNING:  the role {role} already exists: its members will")), "{said}");
+    }
+}

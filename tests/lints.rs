@@ -288,6 +288,8 @@ fn every_statement_can_be_prepared_with_nothing_in_the_path() {
 }
 
 fn pgspot(name: &str, text: &str) {
+    // What CREATE OR REPLACE replaces in an upgrade is a member of the extension: the server refuses what is not.
+    let text = &text.replace("create or replace function auth", "create function auth");
     let file = development_directory().join(format!("{name}.sql"));
     fs::write(&file, text).expect("a file for pgspot");
     let output = Command::new(development_directory().join("python/bin/pgspot")).arg("--summary-only").arg(&file).output().expect("pgspot");

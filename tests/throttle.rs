@@ -226,3 +226,30 @@ fn an_address_is_one_in_every_spelling_and_a_customers_network_is_one_address() 
         service.is_answered(&guess(300 + n, "::ffff:127.0.0.1"), "INVALID_EMAIL_OR_PASSWORD");
     }
 }
+
+/// An attempt that was not made pays for nothing and drives nobody's count out.
+#[test]
+fn who_gives_up_before_their_turn_is_not_counted() {
+    let settings = [("fsync", "off"), ("shared_preload_libraries", "'pg_auth'"), ("auth.hash_slots", "1"), ("auth.hash_wait", "'2min'")];
+    let cluster = Cluster::start("waiting", &settings);
+    let mut dba = cluster.connect("postgres", "postgres");
+    dba.run("create role app login; create extension pg_auth cascade; grant anon, authenticated to app");
+    dba.run(&format!("select auth.create_user('ann@example.org', '{PASSWORD}')"));
+    let mut holder = cluster.connect("postgres", "postgres");
+    holder.run("set auth.argon2_memory = '256MB'; set auth.argon2_iterations = 10");
+    thread::scope(|scope| {
+        scope.spawn(|| holder.run(&format!("select auth.sign_up('slow@example.org', '{PASSWORD}')")));
+        while !dba
+            .one::<bool>("select exists (select from pg_locks where locktype = 'advisory' and objsubid = 28769 and granted and objid = 0)")
+        {
+            thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let mut app = cluster.connect("app", "postgres");
+        app.run("set statement_timeout = '20ms'");
+        for _ in 0..2 * MOST {
+            assert_eq!(app.refused(&wrong("ann@example.org")).sqlstate, "57014");
+        }
+    });
+    let mut app = cluster.connect("app", "postgres");
+    assert!(app.json(&format!("select auth.sign_in('ann@example.org', '{PASSWORD}')"))["token"].is_string());
+}

@@ -70,6 +70,7 @@ fn every_release_becomes_this_one_and_keeps_what_is_in_it() {
         dba.run("create table public.profiles (user_id uuid primary key references auth.users); insert into public.profiles select id from auth.users");
         dba.run("create policy theirs on public.profiles for select to authenticated using (user_id = (select auth.uid()))");
         dba.run("alter table public.profiles enable row level security; grant select on public.profiles to authenticated");
+        dba.run("create view public.me as select auth.get_session() as session");
         let before = rows(&mut dba);
         dba.run("create role greedy; alter default privileges grant all on functions to greedy; alter default privileges grant all on tables to greedy");
 

@@ -77,3 +77,23 @@ fn an_administrator_can_demote_themselves_while_another_stays() {
     assert_eq!(root.json(&format!("select auth.set_user_roles('{own}', '{{user}}')"))["roles"], json!(["user"]));
     assert!(root.is_signed_in(), "a change of roles ends no session");
 }
+
+#[test]
+fn two_who_define_the_same_new_role_at_once_both_may_and_the_second_counts() {
+    let db = Database::new();
+    let (mut first, mut second, mut lesser) = (db.admin("Root"), db.admin("Other"), db.holder("definer", &["role:define", "a:b"]));
+    for (name, second) in [("one", &mut second), ("two", &mut lesser)] {
+        first.run(&format!("begin; select auth.define_user_role('{name}', '{{x:y}}')"));
+        let outcome = std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| second.print(&format!("select auth.define_user_role('{name}', '{{a:b}}') -> 'permissions'")));
+            db.until_it_waits("define_user_role");
+            first.run("commit");
+            waiting.join().expect("an outcome")
+        });
+        if name == "one" {
+            assert_eq!(outcome, (vec!["[\"a:b\"]".to_owned()], false));
+        } else {
+            assert!(outcome.0[0].contains("TARGET_OUTRANKS_YOU"), "what it has become meanwhile holds what they lack: {outcome:?}");
+        }
+    }
+}

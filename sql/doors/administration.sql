@@ -20,6 +20,8 @@ create function auth_private.may_erase(target uuid) returns boolean
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- The wait for whoever refers to the user in an open transaction comes before the question.
+    perform from auth.users u where u.id operator(pg_catalog.=) target for update;
     return coalesce(target operator(pg_catalog.=) auth.uid(), false)
         or auth_private.holds_over('user:delete', target);
 end
@@ -48,11 +50,12 @@ declare
 begin
     select pg_catalog.count(*) into held
       from (select from auth.roles r where r.name operator(pg_catalog.=) any (wanted)
-             order by r.name using operator(pg_catalog.<) for key share) as roles;
+             -- "share": a role that is being granted in an open transaction gets no other permissions, since who defines it could not see to whom.
+             order by r.name using operator(pg_catalog.<) for share) as roles;
     return held operator(pg_catalog.=) pg_catalog.cardinality(wanted);
 end
 $$;
-comment on function auth_private.hold_roles is 'Door: keeps roles from being dropped until the transaction ends; false when one does not exist.';
+comment on function auth_private.hold_roles is 'Door: keeps roles as they are until the transaction ends; false when one does not exist.';
 
 -- Crosses: admin_guard, user_roles, bans. Because: the rule holds whatever the caller may read. Callers: set_user_roles, ban_user, delete_user.
 create function auth_private.is_last_admin(target uuid) returns boolean

@@ -6,4 +6,4 @@ create function auth.list_audit_log(user_id uuid default null, action text defau
     rows 100
     as 'MODULE_PATHNAME', 'list_audit_log_wrapper';
 comment on function auth.list_audit_log(uuid, text, timestamptz, integer, text) is 'A page of the audit log, newest first.
-user_id: done to that user. action: the name of the function. since: not before. page_size: 1 to 1000. after_cursor: the id of the last line of the page before. Permission: audit:read. Errors: NOT_SIGNED_IN, INVALID_SESSION, PERMISSION_DENIED, INVALID_ARGUMENT.';
+user_id: done to that user. action: the name of the function. since: not before. page_size: 1 to 1000. after_cursor: the id of the last line of the page before, as text. Permission: audit:read. Errors: NOT_SIGNED_IN, INVALID_SESSION, PERMISSION_DENIED, INVALID_ARGUMENT.';

@@ -26,7 +26,7 @@ create function auth.reset_role_password(role_name text)
     language c volatile parallel unsafe security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'reset_role_password_wrapper';
 comment on function auth.reset_role_password(text) is 'Gives a database role a new password: {"role": {…, password}} (Neon''s resetProjectBranchRolePassword).
-The old password stops working when the transaction commits; ROLLBACK undoes it. updated_at moves, created_at does not. Permission: database-role:reset-password. Errors: NOT_SIGNED_IN, INVALID_SESSION, NOT_WHILE_IMPERSONATING, PERMISSION_DENIED, MISSING_ARGUMENT, INVALID_ARGUMENT, ROLE_NOT_FOUND, PROTECTED_ROLE (also a role that was not made here), READ_ONLY.';
+The old password stops working when the transaction commits; ROLLBACK undoes it. updated_at moves, created_at does not. Permission: database-role:reset-password. Errors: NOT_SIGNED_IN, INVALID_SESSION, NOT_WHILE_IMPERSONATING, PERMISSION_DENIED, MISSING_ARGUMENT, INVALID_ARGUMENT (a role without login), ROLE_NOT_FOUND, PROTECTED_ROLE (also a role that was not made here), READ_ONLY.';
 
 create function auth.set_role_verifier(role_name text, verifier text)
     returns jsonb

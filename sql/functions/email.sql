@@ -19,4 +19,4 @@ create function auth.change_email(new_email text)
     language c volatile parallel unsafe security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'change_email_wrapper';
 comment on function auth.change_email(text) is 'Asks for another address: a token for verify_email goes to the new one, and the old one is told (Better Auth''s changeEmail).
-Nothing changes until verify_email. An address that is somebody else''s gets the same answer in equal time, and its owner a mail that says so. Needs a fresh session (auth.session_fresh_age). Errors: NOT_SIGNED_IN, INVALID_SESSION, NOT_WHILE_IMPERSONATING, SESSION_NOT_FRESH, MISSING_ARGUMENT, INVALID_EMAIL, INVALID_ARGUMENT (it is the address already), READ_ONLY.';
+Nothing changes until verify_email. An address that is somebody else''s gets the same answer in equal time, and its owner a mail that says so. Needs a fresh session (auth.session_fresh_age). Errors: NOT_SIGNED_IN, INVALID_SESSION, NOT_WHILE_IMPERSONATING, SESSION_NOT_FRESH, MISSING_ARGUMENT, INVALID_EMAIL, INVALID_ARGUMENT (it is the address already), TOO_MANY_ATTEMPTS, READ_ONLY.';

@@ -40,7 +40,7 @@ create function auth.use_session(token text, is_local boolean default true) retu
     language c volatile parallel unsafe security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'use_session_wrapper';
 comment on function auth.use_session(text, boolean) is 'Verifies a session''s token and makes its user the caller; returns the user''s id.
-is_local: true for this transaction (right behind every pooler), false for the connection (psql, one connection a user), until reset_session() or DISCARD ALL. A second call switches the user. Works in read-only transactions and on a standby. Errors: MISSING_ARGUMENT, INVALID_SESSION (unknown, expired and revoked alike).';
+is_local: true for this transaction (right behind every pooler; outside of a transaction block for this statement alone, which a notice says), false for the connection (psql, one connection a user), until reset_session() or DISCARD ALL. A second call switches the user. Works in read-only transactions and on a standby. Errors: MISSING_ARGUMENT, INVALID_SESSION (unknown, expired and revoked alike).';
 
 create function auth.reset_session() returns void
     language c volatile parallel unsafe security definer set search_path = pg_catalog, pg_temp

@@ -4,8 +4,8 @@ create function auth.change_password(current_password text, new_password text, r
     returns jsonb
     language c volatile parallel unsafe security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'change_password_wrapper';
-comment on function auth.change_password(text, text, boolean) is 'Changes the caller''s password: {user, session, token}, and an access_token with a new token (Better Auth''s changePassword).
-revoke_other_sessions: every session ends, the caller''s too, and token is that of a new one; otherwise token is null and the sessions stay. Answer: INVALID_PASSWORD, returned so that the attempt stays on record. Errors: NOT_SIGNED_IN, INVALID_SESSION, NOT_WHILE_IMPERSONATING, MISSING_ARGUMENT, PASSWORD_TOO_SHORT, PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, CREDENTIAL_ACCOUNT_NOT_FOUND, TOO_MANY_ATTEMPTS, READ_ONLY.';
+comment on function auth.change_password(text, text, boolean) is 'Changes the caller''s password: {user, session, token} (Better Auth''s changePassword).
+revoke_other_sessions: every session ends, the caller''s too, and token is that of a new one, for which refresh_session gives an access token; otherwise token is null and the sessions stay. Answer: INVALID_PASSWORD, returned so that the attempt stays on record. Errors: NOT_SIGNED_IN, INVALID_SESSION, NOT_WHILE_IMPERSONATING, MISSING_ARGUMENT, PASSWORD_TOO_SHORT, PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, CREDENTIAL_ACCOUNT_NOT_FOUND, TOO_MANY_ATTEMPTS, READ_ONLY.';
 
 create function auth.verify_password(password text)
     returns jsonb

@@ -12,7 +12,7 @@ create table auth.audit_log (
     user_agent      text,
     details         jsonb not null default '{}'
 );
-comment on table auth.audit_log is 'Append-only record of every change and every sign-in. Holders of audit:read read it; nobody changes it.';
+comment on table auth.audit_log is 'Append-only record of every change and every sign-in. A user reads what was done to them, holders of audit:read all; nobody changes it.';
 comment on column auth.audit_log.actor_id is 'The user as whom it was done; null for a database role and for anonymous callers.';
 comment on column auth.audit_log.impersonator_id is 'While somebody is impersonated: the real person who did it.';
 comment on column auth.audit_log.user_id is 'The user to whom it was done.';
@@ -24,7 +24,7 @@ create index audit_log_occurred_at_idx on auth.audit_log (occurred_at);
 alter table auth.audit_log enable row level security;
 alter table auth.audit_log force row level security;
 create policy audit_log_client_select on auth.audit_log for select to authenticated
-    using ((select auth.has_permission('audit:read')));
+    using (user_id = (select auth.uid()) or (select auth.has_permission('audit:read')));
 create policy audit_log_owner_select on auth.audit_log for select to auth_owner
     using ((select auth.has_permission('audit:read')));
 create policy audit_log_door on auth.audit_log for insert to auth_door with check (true);
@@ -35,7 +35,8 @@ create function auth_private.refuse_change_of_audit_log() returns trigger
     language plpgsql set search_path = pg_catalog, pg_temp
 as $$
 begin
-    raise exception using errcode = 'insufficient_privilege', message = 'the audit log is append-only';
+    raise exception using errcode = 'insufficient_privilege', message = 'the audit log is append-only',
+        hint = 'To archive lines, a superuser disables the trigger audit_log_append_only in the transaction that deletes them.';
 end
 $$;
 comment on function auth_private.refuse_change_of_audit_log() is 'Trigger: the audit log is append-only, for superusers too.';

@@ -93,9 +93,53 @@ In the caller''s transaction, so the application''s own rows about the user are 
 -- refresh_session records who is acting.
 comment on function auth_private.find_session(bytea) is 'Door: the ids of the live session with this token, of its user and, of an impersonation, of the real person; for refresh_session, whose caller need not be anybody yet.';
 
--- get_session needs no statement.
-drop function auth.get_session();
-create function auth.get_session() returns jsonb
+-- Comments say more.
+comment on function auth.change_password(text, text, boolean) is 'Changes the caller''s password: {user, session, token} (Better Auth''s changePassword).
+revoke_other_sessions: every session ends, the caller''s too, and token is that of a new one, for which refresh_session gives an access token; otherwise token is null and the sessions stay. Answer: INVALID_PASSWORD, returned so that the attempt stays on record. Errors: NOT_SIGNED_IN, INVALID_SESSION, NOT_WHILE_IMPERSONATING, MISSING_ARGUMENT, PASSWORD_TOO_SHORT, PASSWORD_TOO_LONG, PASSWORD_TOO_COMMON, CREDENTIAL_ACCOUNT_NOT_FOUND, TOO_MANY_ATTEMPTS, READ_ONLY.';
+comment on function auth.change_email(text) is 'Asks for another address: a token for verify_email goes to the new one, and the old one is told (Better Auth''s changeEmail).
+Nothing changes until verify_email. An address that is somebody else''s gets the same answer in equal time, and its owner a mail that says so. Needs a fresh session (auth.session_fresh_age). Errors: NOT_SIGNED_IN, INVALID_SESSION, NOT_WHILE_IMPERSONATING, SESSION_NOT_FRESH, MISSING_ARGUMENT, INVALID_EMAIL, INVALID_ARGUMENT (it is the address already), TOO_MANY_ATTEMPTS, READ_ONLY.';
+comment on function auth.update_user(uuid, jsonb) is 'Changes the fields that the patch names and returns the user (Better Auth''s updateUser and admin.updateUser).
+An absent key is left alone, null clears: image becomes null, name empty, attributes {}. Oneself: name, image, attributes. user:update: the same of others; with user:set-email also email (which resets email_verified unless the patch sets it) and email_verified; with user:set-role also roles; with user:ban also banned, ban_reason and ban_expires_at, which do what ban_user and unban_user do. attributes is replaced whole; see update_user_attributes. Permission: user:update and what else the fields need, or oneself. Errors: NOT_SIGNED_IN, INVALID_SESSION, NOT_WHILE_IMPERSONATING, PERMISSION_DENIED, MISSING_ARGUMENT, UNKNOWN_FIELD, FIELD_NOT_ALLOWED, INVALID_ARGUMENT, INVALID_EMAIL, INVALID_ROLE, USER_NOT_FOUND, TARGET_OUTRANKS_YOU, USER_ALREADY_EXISTS, YOU_CANNOT_BAN_YOURSELF, LAST_ADMIN, READ_ONLY.';
+comment on function auth.delete_user(uuid) is 'Deletes a user with sessions, accounts and roles; false when there is no such user (Better Auth''s deleteUser and removeUser, Lucia''s deleteUser).
+Oneself: with a fresh session, which verify_password makes. Rows of applications follow their foreign keys; one that forbids raises USER_IN_USE. Deferrable constraints of the tables that follow are checked first and stay immediate for the rest of the transaction. Permission: user:delete, or oneself. Errors: NOT_SIGNED_IN, INVALID_SESSION, NOT_WHILE_IMPERSONATING, SESSION_NOT_FRESH, PERMISSION_DENIED, MISSING_ARGUMENT, TARGET_OUTRANKS_YOU, LAST_ADMIN, USER_IN_USE, READ_ONLY.';
+comment on function auth.reset_role_password(text) is 'Gives a database role a new password: {"role": {…, password}} (Neon''s resetProjectBranchRolePassword).
+The old password stops working when the transaction commits; ROLLBACK undoes it. updated_at moves, created_at does not. Permission: database-role:reset-password. Errors: NOT_SIGNED_IN, INVALID_SESSION, NOT_WHILE_IMPERSONATING, PERMISSION_DENIED, MISSING_ARGUMENT, INVALID_ARGUMENT (a role without login), ROLE_NOT_FOUND, PROTECTED_ROLE (also a role that was not made here), READ_ONLY.';
+comment on function auth.list_audit_log(uuid, text, timestamptz, integer, text) is 'A page of the audit log, newest first.
+user_id: done to that user. action: the name of the function. since: not before. page_size: 1 to 1000. after_cursor: the id of the last line of the page before, as text. Permission: audit:read. Errors: NOT_SIGNED_IN, INVALID_SESSION, PERMISSION_DENIED, INVALID_ARGUMENT.';
+comment on function auth.use_session(text, boolean) is 'Verifies a session''s token and makes its user the caller; returns the user''s id.
+is_local: true for this transaction (right behind every pooler; outside of a transaction block for this statement alone, which a notice says), false for the connection (psql, one connection a user), until reset_session() or DISCARD ALL. A second call switches the user. Works in read-only transactions and on a standby. Errors: MISSING_ARGUMENT, INVALID_SESSION (unknown, expired and revoked alike).';
+
+-- A user reads what was done to them.
+alter policy audit_log_client_select on auth.audit_log
+    using (user_id = (select auth.uid()) or (select auth.has_permission('audit:read')));
+comment on table auth.audit_log is 'Append-only record of every change and every sign-in. A user reads what was done to them, holders of audit:read all; nobody changes it.';
+create or replace function auth_private.refuse_change_of_audit_log() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+    raise exception using errcode = 'insufficient_privilege', message = 'the audit log is append-only',
+        hint = 'To archive lines, a superuser disables the trigger audit_log_append_only in the transaction that deletes them.';
+end
+$$;
+
+-- Roles that are being granted stay as they are.
+create or replace function auth_private.hold_roles(wanted text[]) returns boolean
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    held bigint;
+begin
+    select pg_catalog.count(*) into held
+      from (select from auth.roles r where r.name operator(pg_catalog.=) any (wanted)
+             -- "share": a role that is being granted in an open transaction gets no other permissions, since who defines it could not see to whom.
+             order by r.name using operator(pg_catalog.<) for share) as roles;
+    return held operator(pg_catalog.=) pg_catalog.cardinality(wanted);
+end
+$$;
+comment on function auth_private.hold_roles is 'Door: keeps roles as they are until the transaction ends; false when one does not exist.';
+
+-- get_session needs no statement. Never dropped: a policy or a view of an application may have it.
+create or replace function auth.get_session() returns jsonb
     language c stable parallel restricted security definer set search_path = pg_catalog, pg_temp
     as 'MODULE_PATHNAME', 'render_session_wrapper';
 comment on function auth.get_session() is '{"session": …, "user": …} of the caller, or null when anonymous or when the session has ended (Better Auth''s getSession).';
@@ -383,6 +427,8 @@ create function auth_private.may_erase(target uuid) returns boolean
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
+    -- The wait for whoever refers to the user in an open transaction comes before the question.
+    perform from auth.users u where u.id operator(pg_catalog.=) target for update;
     return coalesce(target operator(pg_catalog.=) auth.uid(), false)
         or auth_private.holds_over('user:delete', target);
 end

@@ -35,6 +35,8 @@ fn update_user_provider_id(user_id: Option<Uuid>, provider: Option<String>, prov
         let caller = caller::back_end()?;
         let (user, provider, id) = named(user_id, provider, provider_user_id)?;
         caller.must_dominate(user)?;
+        // The oldest is the one that gets another identifier.
+        let before = accounts::list(user).into_iter().find(|account| account.provider == provider).map(|account| account.provider_user_id);
         match accounts::find(Mode::Write, &provider, &id) {
             Some((_, owner)) if owner != user => return Err(Code::ACCOUNT_ALREADY_LINKED.into()),
             Some(_) => {}
@@ -45,7 +47,7 @@ fn update_user_provider_id(user_id: Option<Uuid>, provider: Option<String>, prov
             },
         }
         let record = Record::of(&caller, "update_user_provider_id").to(Some(user));
-        record.with("provider", provider).with("provider_user_id", id).ok();
+        record.with("provider", provider).with("before", json!({"provider_user_id": before})).with("provider_user_id", id).ok()?;
         users::rendered(user).ok_or(Code::USER_NOT_FOUND.into())
     })
 }
@@ -87,7 +89,7 @@ fn link_account(user_id: Option<Uuid>, provider: Option<String>, provider_user_i
         let (user, provider, id) = named(user_id, provider, provider_user_id)?;
         caller.must_dominate(user)?;
         let account = accounts::link(user, &provider, &id).ok_or(Code::ACCOUNT_ALREADY_LINKED)?;
-        Record::of(&caller, "link_account").to(Some(user)).with("provider", provider).with("provider_user_id", id).ok();
+        Record::of(&caller, "link_account").to(Some(user)).with("provider", provider).with("provider_user_id", id).ok()?;
         Ok(Json(json!({
             "id": account.id.to_string(), "user_id": account.user.to_string(),
             "provider": account.provider, "provider_user_id": account.provider_user_id,
@@ -122,7 +124,7 @@ fn unlink_account(account_id: Option<Uuid>) {
         } else if !accounts::unlink(id) {
             return Err(Code::ACCOUNT_NOT_FOUND.into());
         }
-        record.with("provider", account.provider).with("provider_user_id", account.provider_user_id).ok();
+        record.with("provider", account.provider).with("provider_user_id", account.provider_user_id).ok()?;
         Ok(())
     });
 }

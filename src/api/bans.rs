@@ -6,11 +6,11 @@ use crate::caller::{self, Record};
 use crate::deeds::bans;
 use crate::domain::profile;
 use crate::error::{Code, Result, invalid, required};
-use crate::store::bans::{End, lift};
+use crate::store::bans::{End, Terms, lift};
 use crate::store::users;
 use pgrx::datum::Interval;
 use pgrx::{Uuid, pg_extern};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A thousand years of each part, past which an end might no longer be a timestamp.
 const MOST_MONTHS: i32 = 12_000;
@@ -27,8 +27,8 @@ fn ban_user(user_id: Option<Uuid>, ban_reason: Option<String>, ban_expires_in: O
         let end = ban_expires_in.map_or(Ok(End::Never), end)?;
         caller.must_dominate_at_once(user)?;
         let record = Record::of(&caller, "ban_user").to(Some(user));
-        let (reason, expires_at) = bans::ban(&caller, user, reason, end)?;
-        record.with("after", json!({"ban_reason": reason, "ban_expires_at": expires_at.map(moment)})).ok();
+        let (ban, former) = bans::ban(&caller, user, reason, end)?;
+        record.with("before", former.map(terms)).with("after", terms(ban)).ok()?;
         users::rendered(user).ok_or(Code::USER_NOT_FOUND.into())
     })
 }
@@ -42,9 +42,13 @@ fn unban_user(user_id: Option<Uuid>) -> WholeJson {
         caller.must_dominate_at_once(user)?;
         let record = Record::of(&caller, "unban_user").to(Some(user));
         let lifted = lift(user);
-        record.with("was_banned", lifted).ok();
+        record.with("was_banned", lifted.is_some()).with("before", lifted.map(terms)).ok()?;
         users::rendered(user).ok_or(Code::USER_NOT_FOUND.into())
     })
+}
+
+fn terms((reason, expires_at): Terms) -> Value {
+    json!({"ban_reason": reason, "ban_expires_at": expires_at.map(moment)})
 }
 
 fn end(interval: Interval) -> Result<End> {

@@ -3,7 +3,7 @@
 use crate::backend::identity::{self, Identity, Scope};
 use crate::backend::ids;
 use crate::backend::json::{Given, WholeJson};
-use crate::backend::raise::run;
+use crate::backend::raise::{notice, run};
 use crate::backend::{request, state};
 use crate::caller::{self, Caller};
 use crate::domain::permission;
@@ -60,7 +60,7 @@ fn has_permissions(permissions: Option<Given>, user_id: Option<Uuid>, roles: Opt
         let held = match (roles, user_id) {
             (Some(roles), _) => {
                 let roles: Vec<String> = roles.into_iter().collect::<Option<_>>().ok_or_else(|| invalid("roles"))?;
-                callers::holdings_of_roles(&roles).ok_or_else(|| Error::from(Code::INVALID_ROLE))?
+                callers::holdings_of_roles(&roles).ok_or_else(|| Error::about(Code::INVALID_ROLE, "roles"))?
             }
             (None, Some(user)) if about_another => {
                 if !users::exists(user) {
@@ -98,6 +98,13 @@ fn use_session(token: Option<String>, is_local: Option<bool>) -> Uuid {
             return Err(Error::about(Code::PERMISSION_DENIED, "use_session"));
         }
         identity::set(Some(Identity { session: id, scope }));
+        if is_local && !state::is_transaction_block() {
+            // As SET LOCAL says it: the next statement would find nobody signed in, without a word about why.
+            notice(
+                "there is no transaction block: the session is in use until this statement ends",
+                "Begin a transaction first, or pass is_local => false on a connection that is this user's alone.",
+            );
+        }
         Ok(session.user)
     })
 }
@@ -181,7 +188,11 @@ fn dominates_roles(roles: Option<Vec<Option<String>>>) -> Option<bool> {
 
 /// A name that is in no role and not built in is an error: a misspelt policy would otherwise be closed, or open, in silence.
 fn must_exist(permission: &str) -> Result<()> {
-    if permission::is_built_in(permission) || callers::is_listed(permission) { Ok(()) } else { Err(invalid("permission")) }
+    if permission::is_built_in(permission) || callers::is_listed(permission) {
+        Ok(())
+    } else {
+        Err(invalid("permission").with_hint("It is not built in, and no application role names it"))
+    }
 }
 
 /// `{"user": ["ban", "list"]}` as `user:ban`, `user:list`; an empty object or list asks for nothing, which nobody is granted.

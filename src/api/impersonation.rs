@@ -50,7 +50,7 @@ fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> WholeJ
             sessions::open_impersonation(user, &actor, token::token_hash(&token), lifetime, address).ok_or(Code::USER_NOT_FOUND)?;
         let opened = Shown::of(session, token, Some(actor.id));
         let record = Record::of(&caller, "impersonate_user").to(Some(user)).with("session_id", session.to_string());
-        record.with("expires_at", opened.expires_at()).ok();
+        record.with("expires_at", opened.expires_at()).ok()?;
         Ok(WholeJson::of(&opened))
     })
 }
@@ -68,7 +68,7 @@ fn stop_impersonating() -> Json {
         // For as long as the impersonation would have lasted: the transaction or the connection.
         let back = identity::get().map(|used| Identity { session: ids::pure(parent), ..used });
         identity::set(back);
-        record.ok();
+        record.ok_at_last();
         Ok(Json(json!({"user": users::json(actor), "session": sessions::json(parent, Some(parent))})))
     })
 }

@@ -1,8 +1,8 @@
 //! Moving in.
 
-use crate::backend::ids;
 use crate::backend::json::WholeJson;
 use crate::backend::raise::{could_not_serialize, run};
+use crate::backend::{ids, state};
 use crate::caller::{self, Record};
 use crate::deeds::attributes;
 use crate::domain::user_import::UserImport;
@@ -15,6 +15,9 @@ use std::collections::HashSet;
 
 /// Rows that are in memory at a time, and that go into one statement.
 const BATCH: i32 = 1_000;
+
+/// Rounds in succession that settle nobody.
+const MAX_FUTILE: u32 = 3;
 
 /// What has become of a row.
 struct Outcome {
@@ -46,7 +49,7 @@ fn import_users(
         let counted = |status: &str| outcomes.iter().filter(|outcome| outcome.status == status).count();
         let (created, existing) = (counted(CREATED), counted(EXISTS));
         let record = Record::of(&caller, "import_users").with("created", created).with("exists", existing);
-        record.with("refused", outcomes.len() - created - existing).ok();
+        record.with("refused", outcomes.len() - created - existing).ok()?;
         Ok(TableIterator::new(outcomes.into_iter().map(|outcome| (outcome.email, outcome.status.to_owned(), outcome.user))))
     })
 }
@@ -80,8 +83,17 @@ fn import(rows: Vec<Option<serde_json::Value>>) -> Vec<Outcome> {
         }
         exist
     });
+    let mut futile = 0;
     while !waiting.is_empty() {
-        waiting = round(waiting, &mut outcomes);
+        let left = waiting.len();
+        // A unique key that is not ours is in no look-up: what it has against these rows is reported as it stands.
+        let create = if futile < MAX_FUTILE { imports::create_unless_taken } else { imports::create };
+        waiting = round(waiting, &mut outcomes, create);
+        futile = if waiting.len() < left { 0 } else { futile + 1 };
+        // What somebody has taken meanwhile, the next round sees, but not in an older snapshot.
+        if futile > 0 && state::keeps_snapshot() {
+            could_not_serialize();
+        }
     }
     outcomes
 }
@@ -100,14 +112,14 @@ fn checked(row: serde_json::Value) -> Result<UserImport> {
     Ok(user)
 }
 
-/// Creates those whom nothing stands in the way of; returns those who must wait for one of these.
-fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome]) -> Vec<(usize, UserImport)> {
+/// Creates those whom nothing stands in the way of; returns those who must wait for one of these, and all where somebody has been faster.
+fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome], create: imports::Create) -> Vec<(usize, UserImport)> {
     let holders = imports::holders(users.iter().map(|(_, user)| user.email.clone()).collect());
     let ids = imports::taken_ids(users.iter().filter_map(|(_, user)| own_id(user)).collect());
     let (providers, provider_ids) = users.iter().flat_map(|(_, user)| user.accounts.clone()).unzip();
     let accounts = imports::taken_accounts(providers, provider_ids);
     let (mut emails, mut new_ids, mut new_accounts) = (HashSet::new(), HashSet::new(), HashSet::new());
-    let (mut now, mut later) = (Vec::new(), Vec::new());
+    let (mut now, mut later): (Vec<(usize, Uuid, UserImport)>, Vec<_>) = (Vec::new(), Vec::new());
     for (number, user) in users {
         let outcome = &mut outcomes[number];
         let id = own_id(&user).unwrap_or_else(ids::new);
@@ -124,16 +136,23 @@ fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome]) -> Vec<(usiz
                 is_free &= new_accounts.insert(account.clone());
             }
             if is_free {
-                outcome.user = Some(id);
-                now.push((id, user));
+                now.push((number, id, user));
             } else {
                 later.push((number, user));
             }
         }
     }
-    // Somebody signs up at this moment with what was nobody's a moment ago: the caller tries again.
-    if !now.is_empty() && !imports::create(&now.iter().map(|(id, user)| (*id, user)).collect::<Vec<_>>(), ids::new) {
-        could_not_serialize();
+    if now.is_empty() {
+        return later;
+    }
+    if create(&now.iter().map(|(_, id, user)| (*id, user)).collect::<Vec<_>>(), ids::new) {
+        for (number, id, _) in now {
+            outcomes[number].user = Some(id);
+        }
+    } else {
+        // Somebody has signed up at this moment with what was nobody's a moment ago.
+        later.extend(now.into_iter().map(|(number, _, user)| (number, user)));
+        later.sort_by_key(|(number, _)| *number);
     }
     later
 }

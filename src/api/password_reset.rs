@@ -18,11 +18,11 @@ use pgrx::pg_extern;
 fn request_password_reset(email: Option<String>) {
     run(move || {
         let caller = caller::not_impersonating()?;
-        let email = Email::parse(&required(email, "email")?)?;
+        let email = Email::parse(&required(email, "email")?, "email")?;
         state::to_the_millisecond(|| {
             let user = messages::find_user(email.as_str()).map(|(user, _)| user);
             mail::with_token(Kind::ResetPassword, email.as_str(), user);
-            Record::of(&caller, "request_password_reset").to(user).ok();
+            Record::of(&caller, "request_password_reset").to(user).ok_at_last();
         });
         Ok(())
     });
@@ -34,7 +34,7 @@ fn reset_password(token: Option<String>, new_password: Option<String>) -> Json {
     run(move || {
         caller::not_impersonating()?;
         let (token, password) = (required(token, "token")?, required(new_password, "new_password")?);
-        let password = Password::chosen(&password, &config::password_policy())?;
+        let password = Password::chosen(&password, "new_password", &config::password_policy())?;
         let token = token::token_hash(&token);
         // Without a good token nobody makes us hash.
         if !tokens::is_live(token, Kind::ResetPassword) {

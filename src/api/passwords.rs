@@ -20,7 +20,8 @@ fn change_password(current_password: Option<String>, new_password: Option<String
         let person = caller::oneself()?;
         let policy = config::password_policy();
         let (current, new) = (required(current_password, "current_password")?, required(new_password, "new_password")?);
-        let (current, new) = (Password::presented(&current, &policy)?, Password::chosen(&new, &policy)?);
+        let (current, new) =
+            (Password::presented(&current, "current_password", &policy)?, Password::chosen(&new, "new_password", &policy)?);
         let user = person.session.user;
         let Some(known) = prove(&person, &current)? else { return Ok(wrong_password(&person, "change_password")) };
         let hash = hash_password(&new)?;
@@ -38,12 +39,12 @@ fn change_password(current_password: Option<String>, new_password: Option<String
             sessions::end_all(user, false)?;
             let origin = Origin::of_connection();
             let opened = deeds::sessions::open(user, known.epoch + 1, Proof::Password(&hash), !limited, &origin);
-            opened.ok_or(Code::USER_NOT_FOUND)?.render(!limited)
+            opened.ok_or(Code::USER_NOT_FOUND)?.render_renewed(!limited)
         } else {
             sessions::freshen(session);
             WholeJson::of(&json!({"user": users::json(user), "session": sessions::json(session, Some(session)), "token": null}))
         };
-        record.ok();
+        record.ok_at_last();
         Ok(changed)
     })
 }
@@ -53,13 +54,13 @@ fn change_password(current_password: Option<String>, new_password: Option<String
 fn verify_password(password: Option<String>) -> WholeJson {
     run(move || {
         let person = caller::oneself()?;
-        let password = Password::presented(&required(password, "password")?, &config::password_policy())?;
+        let password = Password::presented(&required(password, "password")?, "password", &config::password_policy())?;
         if prove(&person, &password)?.is_none() {
             return Ok(wrong_password(&person, "verify_password"));
         }
         sessions::freshen(person.session.id);
         let user = person.session.user;
-        Record::of(&Caller::User(person), "verify_password").to(Some(user)).ok();
+        Record::of(&Caller::User(person), "verify_password").to(Some(user)).ok()?;
         Ok(WholeJson::of(&json!({})))
     })
 }
@@ -70,7 +71,7 @@ fn set_password(new_password: Option<String>) {
     run(move || {
         let person = caller::oneself()?;
         person.must_be_fresh()?;
-        let password = Password::chosen(&required(new_password, "new_password")?, &config::password_policy())?;
+        let password = Password::chosen(&required(new_password, "new_password")?, "new_password", &config::password_policy())?;
         let user = person.session.user;
         let (hash, _, email) = passwords::of_user(user).ok_or(Code::INVALID_SESSION)?;
         if hash.is_some() {
@@ -82,7 +83,7 @@ fn set_password(new_password: Option<String>) {
             return Err(Code::PASSWORD_ALREADY_SET.into());
         }
         mail::password_changed(email.as_deref(), user);
-        Record::of(&Caller::User(person), "set_password").to(Some(user)).ok();
+        Record::of(&Caller::User(person), "set_password").to(Some(user)).ok()?;
         Ok(())
     });
 }
@@ -94,22 +95,33 @@ fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke
         let caller = caller::administrator("user:set-password")?;
         let user = required(user_id, "user_id")?;
         let policy = config::password_policy();
-        let password = new_password.map(|text| Password::chosen(&text, &policy)).transpose()?;
+        let password = new_password.map(|text| Password::chosen(&text, "new_password", &policy)).transpose()?;
         caller.must_dominate(user)?;
-        let record = Record::of(&caller, "set_user_password").to(Some(user)).with("removed", password.is_none());
+        let removes = password.is_none();
+        let record = Record::of(&caller, "set_user_password").to(Some(user));
         let hash = password.map(|password| hash_password(&password)).transpose()?;
         tokens::revoke_all(user)?;
-        match hash {
-            Some(hash) => passwords::put(user, &hash),
+        let changes = match hash {
+            Some(hash) => {
+                passwords::put(user, &hash);
+                true
+            }
             None => passwords::remove(user),
-        }
+        };
         if revoke_sessions.unwrap_or(true) {
             // Of oneself, the row that users write: holding the other one would keep a ban waiting.
             sessions::end_all(user, caller.user() != Some(user))?;
         }
         let changed = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
-        mail::password_changed(changed["email"].as_str(), user);
-        record.with("sessions_revoked", revoke_sessions.unwrap_or(true)).ok();
+        if changes {
+            mail::password_changed(changed["email"].as_str(), user);
+        }
+        let record = record.with("removed", removes && changes).with("sessions_revoked", revoke_sessions.unwrap_or(true));
+        if caller.user() == Some(user) {
+            record.ok_at_last()
+        } else {
+            record.ok()?
+        }
         Ok(Json(changed))
     })
 }

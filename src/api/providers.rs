@@ -41,7 +41,7 @@ fn sign_in_with_provider(
         let vouched = Vouched {
             provider: profile::provider(required(provider, "provider")?)?,
             id: profile::provider_user_id(required(provider_user_id, "provider_user_id")?)?,
-            email: email.map(|email| Email::parse(&email)).transpose()?,
+            email: email.map(|email| Email::parse(&email, "email")).transpose()?,
             email_verified: email_verified.unwrap_or(false),
             name: profile::name(name.unwrap_or_default())?,
         };
@@ -82,8 +82,12 @@ fn account_of(vouched: &Vouched, create: bool) -> Result<(Uuid, Uuid, bool)> {
         return Ok(found);
     }
     if email.is_some_and(|email| users::find_by_email(email).is_some()) {
-        let hint = "The user with this address has not proved it here: reset_password does, and ends what anybody else has planted";
-        return Err(Error { hint: Some(hint), ..Code::USER_ALREADY_EXISTS.into() });
+        let code = if create { Code::USER_ALREADY_EXISTS } else { Code::ACCOUNT_NOT_FOUND };
+        return Err(Error::from(code).with_hint(if vouched.email_verified {
+            "The user with this address has not proved it here: reset_password does, and ends what anybody else has planted"
+        } else {
+            "There is a user with this address, who is linked only where the provider calls it verified"
+        }));
     }
     if !create {
         return Err(Code::ACCOUNT_NOT_FOUND.into());

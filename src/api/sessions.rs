@@ -3,7 +3,7 @@
 use crate::backend::identity;
 use crate::backend::json::{Given, WholeJson};
 use crate::backend::raise::{answer, could_not_serialize, run};
-use crate::caller::{self, Attempt, Caller, Origin, Record, hash_password, is_outdated, is_same_password};
+use crate::caller::{self, Attempt, Caller, Origin, Record, hash_counted, hash_password, is_outdated, is_same_password};
 use crate::config;
 use crate::deeds::sessions::Shown;
 use crate::deeds::{self, attributes, mail};
@@ -11,7 +11,7 @@ use crate::domain::email::Email;
 use crate::domain::password::Password;
 use crate::domain::{profile, token};
 use crate::error::{Code, Result, required};
-use crate::store::attempts::Subjects;
+use crate::store::attempts::{self, Subjects};
 use crate::store::messages;
 use crate::store::passwords;
 use crate::store::sessions::{self, ListedSession, Proof};
@@ -38,8 +38,8 @@ fn sign_up(
             return Err(Code::SIGN_UP_DISABLED.into());
         }
         let (email, password) = (required(email, "email")?, required(password, "password")?);
-        let email = Email::parse(&email)?;
-        let password = Password::chosen(&password, &config::password_policy())?;
+        let email = Email::parse(&email, "email")?;
+        let password = Password::chosen(&password, "password", &config::password_policy())?;
         let name = profile::name(name.unwrap_or_default())?;
         let image = image.map(profile::image).transpose()?;
         let attributes = attributes::stored(attributes.map_or_else(|| Ok(json!({})), Given::read)?)?;
@@ -57,7 +57,7 @@ fn sign_up(
         if config::send_verification_on_sign_up() {
             mail::verification(applicant.email, Some(user));
         }
-        record.by(user, Some(opened.session)).ok_from(&origin);
+        record.by(user, Some(opened.session)).with("after", json!({"email": applicant.email})).ok_from(&origin);
         Ok(opened.render(true))
     })
 }
@@ -66,17 +66,23 @@ fn sign_up(
 fn apply(applicant: &Applicant, password: &Password, record: Record, origin: &Origin) -> Result<WholeJson> {
     // Here passwords are compared, and direct SQL can see by the statistics of its transaction what came of it: uncounted, that of a user who
     // has not proved their address yet could be guessed at as fast as we hash.
-    caller::charge(&Subjects::new(&format!("sign_up {}", applicant.email), None))?;
+    let counted = Subjects::new(&format!("sign_up {}", applicant.email), None);
+    caller::may(&counted)?;
     let holder = passwords::find_credentials(applicant.email);
     let unproven = holder.as_ref().filter(|holder| !holder.standing.email_verified);
     // Who signs up again with the same password is the same person; with another one, nobody can say whose address it is. Either
     // takes one hash.
     let own = unproven.and_then(|holder| holder.hash.as_deref());
     let (hash, is_same_person) = match own {
-        Some(hash) if !is_outdated(hash)? => (hash.to_owned(), is_same_password(password, hash)?),
-        _ => (hash_password(password)?, false),
+        Some(hash) if !is_outdated(hash)? => (hash.to_owned(), is_same_password(password, hash, &counted)?),
+        _ => (hash_counted(password, Some(&counted))?, false),
     };
+    attempts::failed(&counted);
     let registered = users::register(applicant, &hash).ok_or(Code::USER_ALREADY_EXISTS)?;
+    if !registered.is_taken && own.is_some_and(|own| own == hash) && !is_same_person {
+        // Whose hash that is has gone while we compared: their password must not open this account.
+        could_not_serialize();
+    }
     // As of now: somebody else may have signed up while we hashed.
     let holder = messages::find_user(applicant.email);
     match holder {
@@ -94,7 +100,7 @@ fn apply(applicant: &Applicant, password: &Password, record: Record, origin: &Or
     if registered.is_taken {
         record.to(holder.map(|(user, _)| user)).failed(Code::USER_ALREADY_EXISTS, origin);
     } else {
-        record.by(registered.user, None).ok_from(origin);
+        record.by(registered.user, None).with("after", json!({"email": applicant.email})).ok_from(origin);
     }
     Ok(deeds::sessions::none_yet(Some(users::look_alike(applicant, &registered))))
 }
@@ -111,8 +117,8 @@ fn sign_in(
     run(move || {
         caller::writable()?;
         let (email, password) = (required(email, "email")?, required(password, "password")?);
-        let email = Email::parse(&email)?;
-        let password = Password::presented(&password, &config::password_policy())?;
+        let email = Email::parse(&email, "email")?;
+        let password = Password::presented(&password, "password", &config::password_policy())?;
         let remember_me = remember_me.unwrap_or(true);
         let origin = Origin::new(ip_address.as_deref(), user_agent)?;
         let record = Record::of(&Caller::Anonymous, "sign_in");
@@ -140,7 +146,7 @@ fn refresh_session(token: Option<String>) -> WholeJson {
         let token = required(token, "token")?;
         let (session, user, impersonator) = sessions::find_by_token(token::token_hash(&token)).ok_or(Code::INVALID_SESSION)?;
         if sessions::slide(session, config::session_lifetime(true), config::session_update_age()) {
-            Record::of(&Caller::Anonymous, "refresh_session").by(user, Some(session)).through(impersonator).ok();
+            Record::of(&Caller::Anonymous, "refresh_session").by(user, Some(session)).through(impersonator).ok_at_last();
         }
         let current = caller::current().person().map(|person| person.session.id);
         let shown = Shown::of(session, token, current);
@@ -163,7 +169,7 @@ fn sign_out() -> bool {
         if is_in_cookie {
             deeds::sessions::forget_cookie();
         }
-        record.ok();
+        record.ok_at_last();
         Ok(ended)
     })
 }
@@ -201,7 +207,7 @@ fn revoke_session(session_id: Option<Uuid>) -> bool {
         let record = Record::of(&caller, "revoke_session").to(caller.user()).with("session_id", session.to_string());
         let ended = caller.user().is_some_and(|user| sessions::end(session, user));
         if ended {
-            record.ok();
+            record.ok_at_last();
         }
         Ok(ended)
     })
@@ -231,7 +237,7 @@ fn revoke_own(action: &'static str, keep_current: bool) -> Result<i32> {
     if kept.is_some_and(|session| !sessions::keep(session)) {
         return Err(Code::INVALID_SESSION.into());
     }
-    record.with("sessions", ended).ok();
+    record.with("sessions", ended).ok_at_last();
     Ok(ended)
 }
 

@@ -28,7 +28,7 @@ fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> 
         let before = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         let record = Record::of(&caller, "set_user_roles").to(Some(user));
         roles::replace(&caller, user, &roles)?;
-        record.with("before", json!({"roles": before["roles"]})).with("after", json!({"roles": roles})).ok();
+        record.with("before", json!({"roles": before["roles"]})).with("after", json!({"roles": roles})).ok()?;
         users::rendered(user).ok_or(Code::USER_NOT_FOUND.into())
     })
 }
@@ -50,17 +50,27 @@ fn define_user_role(name: Option<String>, permissions: Option<Vec<Option<String>
         if description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION) {
             return Err(invalid("description"));
         }
-        let before = user_roles::get(&name);
-        must_be_definable(before.as_ref())?;
-        let lacking = |permission: &String| !caller.holds(permission);
-        if permissions.iter().any(lacking) || before.iter().flat_map(|role| &role.permissions).any(lacking) {
-            return Err(Code::TARGET_OUTRANKS_YOU.into());
+        let definable = |before: Option<&UserRole>| {
+            must_be_definable(before)?;
+            let lacking = |permission: &String| !caller.holds(permission);
+            let outranks = permissions.iter().chain(before.into_iter().flat_map(|role| &role.permissions)).any(lacking);
+            if outranks { Err(Error::from(Code::TARGET_OUTRANKS_YOU)) } else { Ok(()) }
+        };
+        let mut before = user_roles::get(&name);
+        definable(before.as_ref())?;
+        if before.is_none() && !user_roles::create_empty(&name, description.as_deref()) {
+            // Somebody else has made it meanwhile, with permissions that the caller may lack.
+            before = user_roles::get(&name);
+            definable(before.as_ref())?;
         }
-        user_roles::define(&name, &permissions, description.as_deref());
+        if before.is_some() && !user_roles::describe(&name, description.as_deref()) {
+            return Err(Code::ROLE_NOT_FOUND.into());
+        }
+        user_roles::set_permissions(&name, &permissions);
         let role = user_roles::get(&name).ok_or(Code::ROLE_NOT_FOUND)?;
         let record = record(&caller, "define_user_role", &name);
         let record = record.with("before", before.map_or(json!(null), |role| json!({"permissions": role.permissions})));
-        record.with("after", json!({"permissions": role.permissions})).ok();
+        record.with("after", json!({"permissions": role.permissions})).changing_rights().ok()?;
         Ok(Json(json!({
             "name": role.name,
             "description": role.description,
@@ -88,7 +98,7 @@ fn drop_user_role(name: Option<String>) {
             Some(false) => return Err(Code::ROLE_IN_USE.into()),
             None => return Err(Code::ROLE_NOT_FOUND.into()),
         }
-        record(&caller, "drop_user_role", &name).with("before", json!({"permissions": role.permissions})).ok();
+        record(&caller, "drop_user_role", &name).with("before", json!({"permissions": role.permissions})).changing_rights().ok()?;
         Ok(())
     });
 }

@@ -50,7 +50,7 @@ fn revoke_user_session(session_id: Option<Uuid>) -> bool {
         let record = Record::of(&caller, "revoke_user_session").to(Some(user)).with("session_id", session.to_string());
         let ended = sessions::end(session, user);
         if ended {
-            record.ok();
+            record.ok_at_last();
         }
         Ok(ended)
     })
@@ -67,7 +67,7 @@ fn revoke_user_sessions(user_id: Option<Uuid>) -> i32 {
         let record = Record::of(&caller, "revoke_user_sessions").to(Some(user));
         let ended = sessions::count_live(user, None);
         sessions::end_all(user, caller.user() != Some(user))?;
-        record.with("sessions", ended).ok();
+        record.with("sessions", ended).ok_at_last();
         Ok(ended)
     })
 }

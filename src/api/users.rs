@@ -1,7 +1,7 @@
 //! Users: reading, creating, changing, deleting.
 
 use crate::backend::json::{Given, Json, WholeJson};
-use crate::backend::raise::run;
+use crate::backend::raise::{could_not_serialize, run};
 use crate::backend::turns;
 use crate::caller::{self, Caller, Record, hash_password};
 use crate::config;
@@ -10,7 +10,7 @@ use crate::domain::user_patch::{Keys, UserPatch};
 use crate::domain::{email::Email, password::Password, permission, profile};
 use crate::error::{Code, Error, Result, required};
 use crate::store::users::{self, Profile};
-use crate::store::{passwords, tokens, user_roles};
+use crate::store::{callers, passwords, tokens, user_roles};
 use pgrx::{Uuid, pg_extern};
 use serde_json::{Value, json};
 
@@ -32,11 +32,12 @@ fn get_user(user_id: Option<Uuid>) -> WholeJson {
 fn get_user_by_email(email: Option<String>) -> WholeJson {
     run(move || {
         let caller = caller::identified()?;
-        let own = email.as_deref().and_then(|email| Email::parse(email).ok()).and_then(|email| users::find_by_email(email.as_str()));
+        let own =
+            email.as_deref().and_then(|email| Email::parse(email, "email").ok()).and_then(|email| users::find_by_email(email.as_str()));
         if own.is_none() || own != caller.user() {
             caller.must_hold("user:get")?;
         }
-        let email = Email::parse(&required(email, "email")?)?;
+        let email = Email::parse(&required(email, "email")?, "email")?;
         let user = users::find_by_email(email.as_str()).ok_or(Code::USER_NOT_FOUND)?;
         users::rendered_for_reader(user).ok_or(Code::USER_NOT_FOUND.into())
     })
@@ -61,8 +62,8 @@ fn create_user(
         if roles.is_some() {
             caller.must_hold("user:set-role")?;
         }
-        let email = Email::parse(&required(email, "email")?)?;
-        let password = password.map(|text| Password::chosen(&text, &config::password_policy())).transpose()?;
+        let email = Email::parse(&required(email, "email")?, "email")?;
+        let password = password.map(|text| Password::chosen(&text, "password", &config::password_policy())).transpose()?;
         let name = profile::name(name.unwrap_or_default())?;
         let attributes = attributes::stored(attributes.map_or_else(|| Ok(json!({})), Given::read)?)?;
         let roles = match roles {
@@ -76,7 +77,7 @@ fn create_user(
         }
         let created = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         let record = Record::of(&caller, "create_user").to(Some(user));
-        record.with("after", json!({"email": created["email"], "roles": roles, "has_password": password.is_some()})).ok();
+        record.with("after", json!({"email": created["email"], "roles": roles, "has_password": password.is_some()})).ok()?;
         Ok(Json(created))
     })
 }
@@ -115,7 +116,7 @@ fn update_user(user_id: Option<Uuid>, patch: Option<Given>) -> Json {
         new_ban.carry_out(&caller, user)?;
         let after = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         let (before, changed) = difference(&before, &after);
-        record.with("before", before).with("after", changed).ok();
+        record.with("before", before).with("after", changed).ok()?;
         Ok(Json(after))
     })
 }
@@ -145,7 +146,7 @@ fn update_user_attributes(user_id: Option<Uuid>, attributes: Option<Given>) -> J
         }
         let after = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         let (before, changed) = difference(&before, &after);
-        record.with("before", before).with("after", changed).ok();
+        record.with("before", before).with("after", changed).ok()?;
         Ok(Json(after))
     })
 }
@@ -170,12 +171,26 @@ fn delete_user(user_id: Option<Uuid>) -> bool {
         }
         let record = Record::of(&caller, "delete_user").to(Some(user));
         let before = users::json(user);
-        match users::delete(user, caller.user() == Some(user)) {
-            (_, Some(table)) => return Err(Error::about(Code::USER_IN_USE, table)),
-            (false, None) => return Ok(false),
-            (true, None) => {}
+        let (is_oneself, epoch) = (caller.user() == Some(user), callers::latest_epoch(user));
+        match users::delete(user, is_oneself) {
+            Some((_, Some(table))) => return Err(Error::about(Code::USER_IN_USE, table)),
+            Some((false, None)) => return Ok(false),
+            Some((true, None)) => {}
+            None => {
+                caller::latest().identified()?;
+                could_not_serialize();
+            }
         }
-        record.with("before", before.map_or(Value::Null, |user| json!({"email": user["email"], "roles": user["roles"]}))).ok();
+        let record = record.with("before", before.map_or(Value::Null, |user| json!({"email": user["email"], "roles": user["roles"]})));
+        if is_oneself {
+            // The session is gone with the user. Whoever was thrown out while the deletion waited for somebody must not go on with it.
+            if callers::latest_epoch(user) != epoch {
+                return Err(Code::INVALID_SESSION.into());
+            }
+            record.ok_at_last();
+        } else {
+            record.ok()?;
+        }
         Ok(true)
     })
 }
@@ -195,8 +210,12 @@ fn authorise(caller: &Caller, user: Option<Uuid>, patch: Option<&Value>) -> Resu
     if keys.email || keys.roles || keys.ban {
         caller.must_be_oneself()?;
     }
-    if user.is_none() || user != caller.user() || keys.email || keys.roles || keys.ban {
-        caller.must_hold("user:update")?;
+    let is_oneself = user.is_some() && user == caller.user();
+    if !is_oneself || keys.email || keys.roles || keys.ban {
+        caller.must_hold("user:update").map_err(|error| match is_oneself && keys.email {
+            true => error.with_hint("change_email asks for another address of one's own"),
+            false => error,
+        })?;
     }
     for (touched, permission) in [(keys.email, "user:set-email"), (keys.roles, "user:set-role"), (keys.ban, "user:ban")] {
         if touched {

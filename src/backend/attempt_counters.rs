@@ -30,6 +30,15 @@ pub fn are_there() -> bool {
     IS_PRELOADED.load(Ordering::Relaxed)
 }
 
+/// Seconds to wait, where an attempt must not be made.
+pub fn may(subjects: &[Vec<u8>], most: i32, window: i32) -> Result<(), i64> {
+    if !are_there() {
+        return Ok(());
+    }
+    let (keys, now) = (keys(subjects), state::clock());
+    COUNTS.exclusive().may(&keys, most.unsigned_abs(), window.into(), now)
+}
+
 /// Counts an attempt that is about to be made; seconds to wait instead, where it must not be.
 pub fn charge(subjects: &[Vec<u8>], most: i32, window: i32) -> Result<(), i64> {
     if !are_there() {

@@ -163,8 +163,8 @@ pub fn answer(error: &Error, message: Option<String>, details: Value) -> WholeJs
 /// Raises an error with the catalogue's SQLSTATE.
 fn raise(error: Error) -> ! {
     let (sqlstate, message, detail) = render(&error);
-    let hint = error.hint.filter(|_| request::current().is_none()).map(|hint| in_server_memory(hint.to_owned()));
-    drop(error);
+    let hint = error.hint.filter(|_| request::current().is_none()).map(in_server_memory);
+    drop(error.data);
     let (message, detail) = (in_server_memory(message), in_server_memory(detail));
     // SAFETY: the error jumps over the frames between here and the server; nothing in them needs dropping any more (see `run`, which alone
     // calls this), and the strings lie in the server's memory. "%s", since a message is not a format.
@@ -180,6 +180,19 @@ fn raise(error: Error) -> ! {
         }
     }
     unreachable!("an ERROR does not return")
+}
+
+/// Tells the client something, with advice.
+pub fn notice(message: &str, hint: &str) {
+    let (message, hint) = (in_server_memory(message.to_owned()), in_server_memory(hint.to_owned()));
+    // SAFETY: C strings in the server's memory; the call comes back.
+    unsafe {
+        if errstart(pg_sys::NOTICE as c_int, std::ptr::null()) {
+            errmsg_internal(c"%s".as_ptr(), message);
+            errhint(c"%s".as_ptr(), hint);
+            errfinish(c"pg_auth".as_ptr(), 0, c"pg_auth".as_ptr());
+        }
+    }
 }
 
 /// The server's own refusal where a transaction's snapshot is older than what it is to change.

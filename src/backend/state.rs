@@ -11,6 +11,12 @@ pub fn is_read_only() -> bool {
     unsafe { pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() }
 }
 
+/// True between BEGIN and COMMIT.
+pub fn is_transaction_block() -> bool {
+    // SAFETY: as above.
+    unsafe { pg_sys::IsTransactionBlock() }
+}
+
 /// True where the transaction keeps the snapshot that it began with, which may be one that somebody else has exported long before.
 pub fn keeps_snapshot() -> bool {
     // SAFETY: a read of the backend's own state.

@@ -1,8 +1,9 @@
 //! What is written down about a deed.
 
-use super::{Caller, Origin};
+use super::{Caller, Origin, Person};
+use crate::backend::raise::could_not_serialize;
 use crate::backend::state;
-use crate::error::Code;
+use crate::error::{Code, Result};
 use crate::store::audit::{self, Line};
 use pgrx::Uuid;
 use serde_json::{Map, Value, json};
@@ -14,8 +15,10 @@ pub struct Record {
     actor: Option<Uuid>,
     impersonator: Option<Uuid>,
     session: Option<Uuid>,
+    person: Option<Person>,
     target: Option<Uuid>,
     details: Map<String, Value>,
+    changes_rights: bool,
 }
 
 impl Record {
@@ -27,8 +30,10 @@ impl Record {
             actor: session.map(|session| session.user),
             impersonator: session.and_then(|session| session.impersonator),
             session: session.map(|session| session.id),
+            person: caller.person().cloned(),
             target: None,
             details: Map::new(),
+            changes_rights: false,
         }
     }
 
@@ -56,9 +61,30 @@ impl Record {
         self
     }
 
-    /// Writes the line: it went well.
-    pub fn ok(self) {
+    /// Writes the line: it went well, and whoever did it may still do it. INVALID_SESSION otherwise: a deed may have waited for a lock, which a
+    /// stranger can hold for as long as they like, and no policy has asked since.
+    pub fn ok(self) -> Result<()> {
+        if let Some(person) = &self.person {
+            let now = super::latest().identified()?;
+            let now = now.person().filter(|now| now.session.id == person.session.id).ok_or(Code::INVALID_SESSION)?;
+            // Whoever acts on themselves may have changed what they hold. The others ask again, and are told what they lack.
+            if self.target != Some(person.session.user) && !self.changes_rights && !now.rights.1.dominates(&person.rights.1) {
+                could_not_serialize();
+            }
+        }
+        self.ok_at_last();
+        Ok(())
+    }
+
+    /// Writes the line of a deed that asks for no rights, or that ends what its caller was: it went well.
+    pub fn ok_at_last(self) {
         self.write("ok", &Origin::of_connection());
+    }
+
+    /// A deed after which its caller may hold something else.
+    pub fn changing_rights(mut self) -> Self {
+        self.changes_rights = true;
+        self
     }
 
     /// Writes the line: it went well, from there.

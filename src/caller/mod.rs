@@ -5,7 +5,7 @@ mod credential;
 mod origin;
 
 pub use audit::Record;
-pub use credential::{Attempt, charge, hash_password, is_outdated, is_same_password};
+pub use credential::{Attempt, charge, hash_counted, hash_password, is_outdated, is_same_password, may};
 pub use origin::Origin;
 
 use crate::backend::snapshot::Sight;
@@ -46,10 +46,15 @@ thread_local! {
     static LAST: RefCell<Option<Answer>> = const { RefCell::new(None) };
 }
 
+/// For how many microseconds an answer holds within a statement whose snapshot is older than the statement.
+const HOLDS: i64 = 1_000;
+
 /// What was found out about a session.
 struct Answer {
     seen: Sight,
     about: uuid::Uuid,
+    /// In microseconds since 2000-01-01.
+    asked_at: i64,
     /// None for one that is not good.
     session: Option<LiveSession>,
     rights: Option<Rc<(Vec<String>, Holdings)>>,
@@ -99,7 +104,9 @@ impl Caller {
     pub fn dominates(&self, user: Uuid) -> bool {
         match self {
             Caller::User(person) => {
-                person.session.user == user || person.rights.1.dominates(&callers::holdings_of_user(Mode::Read, user).1)
+                // As of now, as of the caller: by an older snapshot an administrator is nobody yet.
+                person.session.user == user
+                    || person.rights.1.dominates(&index::as_of_now(|| callers::holdings_of_user(Mode::Read, user)).1)
             }
             Caller::DatabaseRole => true,
             Caller::Anonymous | Caller::Ended => false,
@@ -183,6 +190,9 @@ pub fn current() -> Caller {
 
 /// The caller as of now, for what has been waiting.
 pub fn latest() -> Caller {
+    if state::keeps_snapshot() {
+        LAST.set(None);
+    }
     index::as_seen_by(Mode::Write, current)
 }
 
@@ -249,7 +259,7 @@ pub fn live_session() -> Option<LiveSession> {
     }
     let seen = Sight::now();
     let session = session_by_id(ids::servers(about));
-    LAST.set(seen.map(|seen| Answer { seen, about, session: session.clone(), rights: None }));
+    LAST.set(seen.map(|seen| Answer { seen, about, asked_at: state::clock(), session: session.clone(), rights: None }));
     session
 }
 
@@ -257,8 +267,10 @@ pub fn live_session() -> Option<LiveSession> {
 fn known<T>(about: uuid::Uuid, part: impl FnOnce(&Answer) -> T) -> Option<T> {
     LAST.with_borrow(|last| {
         let answer = last.as_ref().filter(|last| last.about == about && last.seen.is_still())?;
-        // Time passes within a statement.
-        let is_over = answer.session.as_ref().is_some_and(|session| session.expires_at <= state::clock());
+        // Time passes within a statement; where the snapshot is kept nothing but the time says that something else may have changed too.
+        let now = state::clock();
+        let is_over = answer.session.as_ref().is_some_and(|session| session.expires_at <= now)
+            || state::keeps_snapshot() && (now - answer.asked_at).abs() > HOLDS;
         (!is_over).then(|| part(answer))
     })
 }

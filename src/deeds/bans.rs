@@ -5,13 +5,13 @@ use crate::caller::Caller;
 use crate::config;
 use crate::domain::user_patch::BanPatch;
 use crate::error::{Code, Result, invalid};
-use crate::store::bans::{self, End};
+use crate::store::bans::{self, End, Terms};
 use crate::store::{sessions, user_roles};
 use pgrx::Uuid;
 use pgrx::datum::TimestampWithTimeZone;
 
-/// Bans a user; their sessions end, and the impersonations that they run end with these. The ban's reason and end.
-pub fn ban(caller: &Caller, user: Uuid, reason: Option<String>, end: End) -> Result<(String, Option<TimestampWithTimeZone>)> {
+/// Bans a user; their sessions end, and the impersonations that they run end with these. The ban, and the one that it replaces.
+pub fn ban(caller: &Caller, user: Uuid, reason: Option<String>, end: End) -> Result<(Terms, Option<Terms>)> {
     if caller.user() == Some(user) {
         return Err(Code::YOU_CANNOT_BAN_YOURSELF.into());
     }
@@ -19,9 +19,9 @@ pub fn ban(caller: &Caller, user: Uuid, reason: Option<String>, end: End) -> Res
         return Err(Code::LAST_ADMIN.into());
     }
     let reason = reason.unwrap_or_else(config::default_ban_reason);
-    let expires_at = bans::put(user, &reason, caller.user(), end);
+    let (expires_at, former) = bans::put(user, &reason, caller.user(), end);
     sessions::end_all(user, true)?;
-    Ok((reason, expires_at))
+    Ok(((reason, expires_at), former))
 }
 
 /// What a patch does to a user's ban.

@@ -16,6 +16,9 @@ pub fn verification(address: &str, user: Option<Uuid>) {
     with_token(Kind::VerifyEmail, address, user);
 }
 
+// What strangers can cause is bounded by the interval. What happens to an account its owner hears each time: a decoy sent first would
+// otherwise silence the notice that matters.
+
 /// Tells the owner of a proved address that somebody has tried to sign up with it.
 pub fn already_registered(address: &str, user: Uuid) {
     notice(Kind::VerifyEmail, address, user, json!({"reason": "already-registered"}), config::message_interval());
@@ -34,16 +37,13 @@ fn notice(kind: Kind, address: &str, user: Uuid, payload: Value, interval: i32) 
 /// Tells the address that a user has, or had until now, of another one.
 pub fn email_changed(former: Option<&str>, user: Uuid, new: &str, completed: bool) {
     if let Some(address) = former {
-        let payload = json!({"new_email": new, "completed": completed});
-        // The request may come as often as a thief likes, what has happened comes once.
-        let interval = if completed { 0 } else { config::message_interval() };
-        notice(Kind::EmailChanged, address, user, payload, interval);
+        notice(Kind::EmailChanged, address, user, json!({"new_email": new, "completed": completed}), 0);
     }
 }
 
 /// Tells a user of another password (NIST SP 800-63B-4 4.6).
 pub fn password_changed(address: Option<&str>, user: Uuid) {
     if let Some(address) = address {
-        notice(Kind::PasswordChanged, address, user, json!({}), config::message_interval());
+        notice(Kind::PasswordChanged, address, user, json!({}), 0);
     }
 }

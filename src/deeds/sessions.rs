@@ -44,6 +44,14 @@ impl Opened {
         set_cookie(&self.token, remember_me.then(|| config::session_lifetime(true)));
         WholeJson::of(&Shown::of(self.session, self.token, None))
     }
+
+    /// The same of a session that takes the place of another, without an access token: refresh_session gives one.
+    pub fn render_renewed(self, remember_me: bool) -> WholeJson {
+        set_cookie(&self.token, remember_me.then(|| config::session_lifetime(true)));
+        let fresh = sessions::fresh(self.session, None);
+        let (user, session) = fresh.map_or((None, None), |fresh| (fresh.user, Some(fresh.session)));
+        WholeJson::of(&Renewed { user, session, token: self.token })
+    }
 }
 
 /// Opens a session for who has proved who they are, writes it down and renders it, unless they are banned or have not proved their
@@ -77,6 +85,14 @@ pub struct Shown {
 }
 
 object_of!(Shown: user, token, session, access_token);
+
+struct Renewed {
+    user: Option<RenderedUser>,
+    session: Option<RenderedSession>,
+    token: String,
+}
+
+object_of!(Renewed: user, token, session);
 
 impl Shown {
     /// A session and its token; `current` is the one in use.

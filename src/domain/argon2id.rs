@@ -28,7 +28,8 @@ pub fn hash(password: &[u8], salt: &[u8], params: &Params, key: &[u8], memory: &
 /// Whether the password is the one under a hash of any kind of argon2.
 pub fn matches(password: &[u8], hash: &PasswordHash, key: &[u8], memory: &mut dyn Memory) -> Result<bool> {
     let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else { return Ok(false) };
-    let version = hash.version.map_or(Ok(Version::default()), Version::try_from);
+    // PHC: without one it is the first.
+    let version = hash.version.map_or(Ok(Version::V0x10), Version::try_from);
     let (Ok(algorithm), Ok(version), Ok(params)) = (Algorithm::try_from(hash.algorithm.as_str()), version, Params::try_from(hash)) else {
         return Ok(false);
     };

@@ -33,13 +33,16 @@ impl Counts {
         Counts { secret, entries: [[Entry { key: [0; 16], attempts: 0, latest: 0, before: 0 }; WAYS]; SETS] }
     }
 
+    /// Whether none of these keys must wait, or for how many seconds.
+    pub fn may(&mut self, keys: &[Key], most: u32, window: i64, now: i64) -> Result<(), i64> {
+        let wait = keys.iter().map(|key| self.wait(key, most, window, now)).max().unwrap_or(0);
+        if wait > 0 { Err(wait) } else { Ok(()) }
+    }
+
     /// Counts an attempt under each of these keys, before it is made: whatever becomes of it, a verdict has then been paid for. Where
     /// one of them must wait it counts nothing and says for how many seconds. `window` in seconds, `now` in microseconds.
     pub fn charge(&mut self, keys: &[Key], most: u32, window: i64, now: i64) -> Result<(), i64> {
-        let wait = keys.iter().map(|key| self.wait(key, most, window, now)).max().unwrap_or(0);
-        if wait > 0 {
-            return Err(wait);
-        }
+        self.may(keys, most, window, now)?;
         for key in keys {
             let entry = self.entry(key, window, now);
             entry.attempts = entry.attempts.saturating_add(1);

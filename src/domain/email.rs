@@ -1,6 +1,6 @@
 //! Email addresses in the one form in which they are stored and compared.
 
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use email_address::{EmailAddress, Options};
 use icu_normalizer::ComposingNormalizerBorrowed as Normalizer;
 use icu_properties::{CodePointMapData, CodePointSetData, props};
@@ -13,12 +13,12 @@ const MAX_OCTETS: usize = 254;
 pub struct Email(String);
 
 impl Email {
-    /// Parses and canonicalises, or INVALID_EMAIL.
+    /// Parses and canonicalises an argument, or INVALID_EMAIL with its name.
     ///
     /// Letters outside ASCII are not folded: Unicode's lower-casing makes one address of two (LATIN CAPITAL LETTER I WITH DOT ABOVE
     /// and "i"), and mail meant for one person would then reach the other.
-    pub fn parse(text: &str) -> Result<Self> {
-        Self::canonical(text).map(Email).ok_or_else(|| Code::INVALID_EMAIL.into())
+    pub fn parse(text: &str, argument: &'static str) -> Result<Self> {
+        Self::canonical(text).map(Email).ok_or_else(|| Error::about(Code::INVALID_EMAIL, argument))
     }
 
     /// The address.
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn parsed(text: &str) -> Option<String> {
-        Email::parse(text).ok().map(|email| email.0)
+        Email::parse(text, "email").ok().map(|email| email.0)
     }
 
     #[test]

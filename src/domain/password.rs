@@ -14,6 +14,9 @@ use std::cmp::Ordering;
 /// The 19,640 commonest passwords, one a line and sorted by octets: the list of Django's CommonPasswordValidator; see docs/third-party.md.
 const COMMON: &str = include_str!("common_passwords.txt");
 
+/// What `auth.password_max_length` is by default.
+const DEFAULT_MAX_LENGTH: usize = 128;
+
 /// What a new password must fulfil. There are no rules of composition: NIST forbids them.
 pub struct Policy {
     /// Least number of code points.
@@ -42,28 +45,33 @@ pub struct Password {
 }
 
 impl Password {
-    /// A password to be compared, or PASSWORD_TOO_LONG.
-    pub fn presented(text: &str, policy: &Policy) -> Result<Self> {
+    /// A password to be compared, or PASSWORD_TOO_LONG with the argument's name.
+    pub fn presented(text: &str, argument: &'static str, policy: &Policy) -> Result<Self> {
+        // Passwords outlive a policy: whoever has a longer one than may be chosen today still signs in.
+        Self::bounded(text, argument, policy.max_length.max(DEFAULT_MAX_LENGTH))
+    }
+
+    fn bounded(text: &str, argument: &'static str, max_length: usize) -> Result<Self> {
         // A code point has at most 4 octets, and NFC makes at most 3 of one: past this it is too long in any spelling.
         // Hashing 500 MB takes a second in which nobody can interrupt.
-        if text.len() > 12 * policy.max_length {
-            return Err(Code::PASSWORD_TOO_LONG.into());
+        if text.len() > 12 * max_length {
+            return Err(Error::about(Code::PASSWORD_TOO_LONG, argument));
         }
         let normal = Normalizer::new_nfc().normalize(text).into_owned();
-        if normal.chars().count() > policy.max_length {
-            return Err(Code::PASSWORD_TOO_LONG.into());
+        if normal.chars().count() > max_length {
+            return Err(Error::about(Code::PASSWORD_TOO_LONG, argument));
         }
         Ok(Password { normal, typed: text.to_owned() })
     }
 
-    /// A new password, or the first rule that it breaks.
-    pub fn chosen(text: &str, policy: &Policy) -> Result<Self> {
-        let password = Self::presented(text, policy)?;
+    /// A new password, or the first rule that it breaks, with the argument's name.
+    pub fn chosen(text: &str, argument: &'static str, policy: &Policy) -> Result<Self> {
+        let password = Self::bounded(text, argument, policy.max_length)?;
         if password.normal.chars().count() < policy.min_length {
-            return Err(Error::about(Code::PASSWORD_TOO_SHORT, format!("at least {} characters", policy.min_length)));
+            return Err(Error::about(Code::PASSWORD_TOO_SHORT, argument).with_hint(format!("At least {} characters", policy.min_length)));
         }
         if policy.blocklist && is_common(&password.normal.to_lowercase()) {
-            return Err(Code::PASSWORD_TOO_COMMON.into());
+            return Err(Error::about(Code::PASSWORD_TOO_COMMON, argument));
         }
         Ok(password)
     }
@@ -158,7 +166,7 @@ mod tests {
     static NONE: LazyLock<Peppers> = LazyLock::new(Peppers::default);
 
     fn refusal(text: &str) -> Option<Code> {
-        Password::chosen(text, &POLICY).err().map(|error| error.code)
+        Password::chosen(text, "password", &POLICY).err().map(|error| error.code)
     }
 
     #[test]
@@ -183,14 +191,15 @@ mod tests {
             assert_eq!(refusal(common), Some(Code::PASSWORD_TOO_COMMON), "a common one");
         }
         assert_eq!(refusal("PassWord1"), Some(Code::PASSWORD_TOO_COMMON));
-        assert!(Password::chosen("password1", &Policy { blocklist: false, ..POLICY }).is_ok());
+        assert!(Password::chosen("password1", "password", &Policy { blocklist: false, ..POLICY }).is_ok());
     }
 
     #[test]
     fn a_hash_matches_its_password_in_every_normal_form_and_no_other() {
-        let hash = Password::chosen("Ångström-1868", &POLICY).unwrap().hash(CHEAP, &NONE, &mut Vec::new()).unwrap();
+        let hash = Password::chosen("Ångström-1868", "password", &POLICY).unwrap().hash(CHEAP, &NONE, &mut Vec::new()).unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"));
-        let presented = |text: &str| Password::presented(text, &POLICY).unwrap().matches(&hash, &NONE, &mut Vec::new()).unwrap();
+        let presented =
+            |text: &str| Password::presented(text, "password", &POLICY).unwrap().matches(&hash, &NONE, &mut Vec::new()).unwrap();
         assert!(presented("A\u{30A}ngstro\u{308}m-1868"));
         assert!(!presented("Angstrom-1868") && !presented(""));
         assert!(!is_outdated(&hash, CHEAP, &NONE));
@@ -198,15 +207,23 @@ mod tests {
     }
 
     #[test]
+    fn who_has_a_longer_password_than_may_be_chosen_today_still_signs_in() {
+        let today = Policy { max_length: 20, ..POLICY };
+        let text = "a password of thirty characters";
+        assert_eq!(Password::chosen(text, "password", &today).err().map(|error| error.code), Some(Code::PASSWORD_TOO_LONG));
+        assert!(Password::presented(text, "password", &today).is_ok());
+    }
+
+    #[test]
     fn a_decoy_is_well_formed_of_equal_cost_and_matches_nothing() {
         let decoy = decoy(CHEAP, b"somebody");
         assert!(!is_outdated(&decoy, CHEAP, &NONE));
-        assert!(!Password::presented("", &POLICY).unwrap().matches(&decoy, &NONE, &mut Vec::new()).unwrap());
+        assert!(!Password::presented("", "password", &POLICY).unwrap().matches(&decoy, &NONE, &mut Vec::new()).unwrap());
     }
 
     #[test]
     fn a_hash_that_asks_for_too_much_is_never_computed() {
-        let password = Password::presented("whatever", &POLICY).unwrap();
+        let password = Password::presented("whatever", "password", &POLICY).unwrap();
         for params in ["m=4294967295,t=1,p=1", "m=64,t=4294967295,p=1", "m=1024,t=1,p=100"] {
             let hostile = format!("$argon2id$v=19${params}$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
             assert!(!password.matches(&hostile, &NONE, &mut Vec::new()).unwrap());
@@ -218,7 +235,7 @@ mod tests {
         let [one, two] = ["AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "////AwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="];
         let keys = |text: &str| Peppers::parse(text).unwrap();
         let (first, both, other) = (keys(&format!("a {one}")), keys(&format!("b {two}\na {one}")), keys(&format!("a {two}")));
-        let password = Password::chosen("a peppered one", &POLICY).unwrap();
+        let password = Password::chosen("a peppered one", "password", &POLICY).unwrap();
         let hash = password.hash(CHEAP, &first, &mut Vec::new()).unwrap();
         let matches = |hash: &str, keys: &Peppers| password.matches(hash, keys, &mut Vec::new()).unwrap();
         assert!(matches(&hash, &first) && matches(&hash, &both) && password.is_under(&hash, &both, &mut Vec::new()).unwrap());

@@ -127,6 +127,11 @@ fn translated(text: &str) -> Option<String> {
             let [rounds, salt, hash] = fields(rest, '$')?;
             return phc_of_pbkdf2(name, rounds, &decode(&salt.replace('.', "+"))?, &decode(&hash.replace('.', "+"))?);
         }
+        // The length may be left out; the crate then takes it for 32.
+        if let Some(rest) = text.strip_prefix(&format!("${name}$i=")).filter(|rest| !rest.contains(",l=")) {
+            let [rounds, salt, hash] = fields(rest, '$')?;
+            return phc_of_pbkdf2(name, rounds, &decode(salt)?, &decode(hash)?);
+        }
     }
     if let Some(rest) = text.strip_prefix("s2:") {
         let [salt, hash] = fields(rest, ':')?;
@@ -271,7 +276,7 @@ mod tests {
     fn matches(hash: &str, password: &str) -> bool {
         let stored = imported(hash).unwrap_or_else(|| panic!("not read: {hash}"));
         assert!(stored.starts_with('$'));
-        Password::presented(password, &POLICY).unwrap().matches(&stored, &Peppers::default(), &mut Vec::new()).unwrap()
+        Password::presented(password, "password", &POLICY).unwrap().matches(&stored, &Peppers::default(), &mut Vec::new()).unwrap()
     }
 
     /// Made by the projects' own libraries: Django 5.2, passlib 1.7, argon2-cffi 25.1, bcrypt 5.0 for Python; Lucia's by its version 2.7;
@@ -289,6 +294,12 @@ mod tests {
                 "$pbkdf2-sha512$1000$jtF6r5UyJgQgRIjRWstZaw$bL3vL4bVxtPE.oqat9PjaMdG6wJhq.cgiaGXO490Vy6qutNbcxrT2MBQ3R.mh/K5RTKz30RE.a99dq32n/yooA",
                 BATTERY,
             ),
+            // Without a length, and without a version: libargon2 and PHC take that for the first.
+            (
+                "$pbkdf2-sha512$i=1000$c2FsdHNhbHRzYWx0$N/KIXnXzj/cNelUPFBl3qyb9OMzt+wseJWyiR7KpfVqe62fM2nrDg5bWYslNk0lF6TT63F8VEsxdLhYfVxBtew",
+                BATTERY,
+            ),
+            ("$argon2id$m=8192,t=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$QQvgMnc0Rs1Up+oVLR/1TmcSDh34KO3MEM4Lf0Tdw8Q", "importpass word"),
             ("$argon2i$v=19$m=1024,t=2,p=2$c2FsdHNhbHRzYWx0$fZX0aksJGRta8Us5okjdo8XUolZy+wLqCkRNXQiPH18", BATTERY),
             ("$argon2d$v=19$m=1024,t=2,p=2$c2FsdHNhbHRzYWx0$fBQzbLGUeHQ+Klzh2BvMIbQXfZLZlTyVD/d5trF/b+E", BATTERY),
             ("$argon2id$v=19$m=1024,t=2,p=2$c2FsdHNhbHRzYWx0$AGlIk0RlRez0Sbn6ojmNC0xQvjkOlmmEa4UhCvba7ig", BATTERY),

@@ -33,7 +33,7 @@ impl UserImport {
         fields.retain(|_, value| !value.is_null());
         let email = required(text(&mut fields, "email")?, "email")?;
         let import = UserImport {
-            email: Email::parse(&email)?.as_str().to_owned(),
+            email: Email::parse(&email, "email")?.as_str().to_owned(),
             id: text(&mut fields, "id")?.map(|id| Uuid::try_parse(&id).map_err(|_| invalid("id"))).transpose()?,
             email_verified: match fields.remove("email_verified") {
                 None => false,
@@ -116,7 +116,7 @@ mod tests {
         for (extra, code, data) in [
             (json!({"email": null}), Code::MISSING_ARGUMENT, "email"),
             (json!({"email": 1}), Code::INVALID_ARGUMENT, "email"),
-            (json!({"email": "ann"}), Code::INVALID_EMAIL, ""),
+            (json!({"email": "ann"}), Code::INVALID_EMAIL, "email"),
             (json!({"nmae": "x"}), Code::UNKNOWN_FIELD, "nmae"),
             (json!({"password": "x"}), Code::UNKNOWN_FIELD, "password"),
             (json!({"password_hash": "x"}), Code::INVALID_ARGUMENT, "password_hash"),

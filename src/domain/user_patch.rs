@@ -63,7 +63,7 @@ impl UserPatch {
                 ("image", Value::String(text)) => parsed.image = Some(Some(profile::image(text)?)),
                 ("attributes", Value::Null) => parsed.attributes = Some(Value::Object(Map::new())),
                 ("attributes", value) => parsed.attributes = Some(profile::attributes(value)?),
-                ("email", Value::String(text)) => parsed.email = Some(Email::parse(&text)?.as_str().to_owned()),
+                ("email", Value::String(text)) => parsed.email = Some(Email::parse(&text, "email")?.as_str().to_owned()),
                 ("email_verified", Value::Bool(verified)) => parsed.email_verified = Some(verified),
                 ("roles", Value::Array(roles)) => parsed.roles = Some(strings(roles).ok_or_else(|| invalid("roles"))?),
                 ("banned", Value::Bool(banned)) => parsed.ban.banned = Some(banned),

@@ -50,9 +50,9 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Counts an attempt before it is made, where that can be done so that nothing takes it back; seconds to wait instead, where it must not be made.
+/// Whether an attempt may be made, or for how many seconds not.
 /// Returns whether the table has anything to [`forgive`]; mostly it has not. What is noted there between now and then stays, as if it came after.
-pub fn begin(subjects: &Subjects, (most, window): (i32, i32)) -> Result<bool, i64> {
+pub fn may(subjects: &Subjects, (most, window): (i32, i32)) -> Result<bool, i64> {
     // What failed before a restart or on another server.
     let have_failed = index::as_seen_by(Mode::Write, || subjects.all().iter().any(|subject| index::has(&FAILURES, &Key::Octets(subject))));
     if have_failed {
@@ -61,8 +61,14 @@ pub fn begin(subjects: &Subjects, (most, window): (i32, i32)) -> Result<bool, i6
             return Err(wait.into());
         }
     }
-    attempt_counters::charge(&subjects.all(), most, window)?;
+    attempt_counters::may(&subjects.all(), most, window)?;
     Ok(have_failed)
+}
+
+/// Counts an attempt at the last moment before it is made, where that can be done so that nothing takes it back: whoever is counted has then
+/// paid for it, and cannot drive the counts of others out of memory for nothing. Seconds to wait instead, where it must not be made.
+pub fn charge(subjects: &Subjects, (most, window): (i32, i32)) -> Result<(), i64> {
+    attempt_counters::charge(&subjects.all(), most, window)
 }
 
 static FAILURES: Index = Index::new(c"auth_private", c"failed_attempts", c"failed_attempts_subject_idx");
@@ -70,11 +76,6 @@ static FAILURES: Index = Index::new(c"auth_private", c"failed_attempts", c"faile
 /// Notes a failure in the table, which outlives a restart if the transaction ends well.
 pub fn failed(subjects: &Subjects) {
     run("select auth_private.charge_failure($1)", &[subjects.all().into()]);
-}
-
-/// Takes back what [`begin`] has counted: the attempt was not made.
-pub fn not_made(subjects: &Subjects) {
-    attempt_counters::give_back(&subjects.all());
 }
 
 /// Clears the account's count, in the table where that may have one. Of the address's one attempt: an attacker who has an account of their own

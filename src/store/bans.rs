@@ -12,8 +12,11 @@ pub enum End {
     At(TimestampWithTimeZone),
 }
 
-/// Bans a user; a new ban replaces the old one. When it ends.
-pub fn put(user: Uuid, reason: &str, by: Option<Uuid>, end: End) -> Option<TimestampWithTimeZone> {
+/// Reason and end of a ban.
+pub type Terms = (String, Option<TimestampWithTimeZone>);
+
+/// Bans a user; a new ban replaces the old one. When it ends, and what was replaced.
+pub fn put(user: Uuid, reason: &str, by: Option<Uuid>, end: End) -> (Option<TimestampWithTimeZone>, Option<Terms>) {
     let (after, at) = match end {
         End::Never => (None, None),
         End::In(interval) => (Some(interval), None),
@@ -21,27 +24,26 @@ pub fn put(user: Uuid, reason: &str, by: Option<Uuid>, end: End) -> Option<Times
     };
     first(
         Mode::Write,
-        "insert into auth.bans as b (user_id, reason, banned_by, expires_at)
+        "with former as (select f.reason, f.expires_at from auth.bans f where f.user_id operator(pg_catalog.=) $1)
+         insert into auth.bans as b (user_id, reason, banned_by, expires_at)
          values ($1, $2, $3, coalesce($5, pg_catalog.clock_timestamp() operator(pg_catalog.+) $4))
              on conflict (user_id) do update
             set reason = excluded.reason, banned_by = excluded.banned_by, created_at = excluded.created_at, expires_at = excluded.expires_at
-      returning b.expires_at",
+      returning b.expires_at, (select former.reason from former), (select former.expires_at from former)",
         &[user.into(), reason.into(), by.into(), after.into(), at.into()],
-        |row| row.get(1),
+        |row| (row.get(1), row.get(2).map(|reason| (reason, row.get(3)))),
     )
-    .flatten()
+    .unwrap_or_default()
 }
 
-/// Lifts a ban; true when there was one.
-pub fn lift(user: Uuid) -> bool {
-    first(Mode::Write, "delete from auth.bans b where b.user_id operator(pg_catalog.=) $1 returning true", &[user.into()], |row| {
-        row.value(1)
-    })
-    .unwrap_or(false)
+/// Lifts a ban; what it was.
+pub fn lift(user: Uuid) -> Option<Terms> {
+    let sql = "delete from auth.bans b where b.user_id operator(pg_catalog.=) $1 returning b.reason, b.expires_at";
+    first(Mode::Write, sql, &[user.into()], |row| (row.value(1), row.get(2)))
 }
 
 /// Reason and end of the ban that holds now.
-pub fn current(user: Uuid) -> Option<(String, Option<TimestampWithTimeZone>)> {
+pub fn current(user: Uuid) -> Option<Terms> {
     first(
         Mode::Write,
         "select b.reason, b.expires_at from auth.bans b

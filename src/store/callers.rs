@@ -95,6 +95,16 @@ pub fn epoch(user: Uuid) -> i64 {
     index::rows(&EPOCHS, &Key::Uuid(user), |row| row.value::<i64>(3)).iter().sum()
 }
 
+/// The same by the transaction's snapshot.
+pub fn epoch_seen(user: Uuid) -> i64 {
+    index::as_seen_by(Mode::Write, || epoch(user))
+}
+
+/// The same as of now.
+pub fn latest_epoch(user: Uuid) -> i64 {
+    index::as_seen_by(Mode::Latest, || epoch(user))
+}
+
 /// A user's application roles, sorted, and what they hold together.
 pub fn holdings_of_user(mode: Mode, user: Uuid) -> (Vec<String>, Holdings) {
     index::as_seen_by(mode, || {
@@ -109,22 +119,24 @@ pub fn holdings_of_user(mode: Mode, user: Uuid) -> (Vec<String>, Holdings) {
     })
 }
 
-/// Keeps these roles from being dropped until we are done; false when one of them does not exist.
+/// Keeps these roles as they are until we are done; false when one of them does not exist.
 pub fn hold_roles(roles: &[String]) -> bool {
     call("select auth_private.hold_roles($1)", &[roles.to_vec().into()]).unwrap_or(false)
 }
 
-/// What application roles hold together; none when one of them does not exist.
+/// What application roles hold together, as of now; none when one of them does not exist.
 pub fn holdings_of_roles(roles: &[String]) -> Option<Holdings> {
-    let rows = spi::query(
-        Mode::Read,
-        "select r.name, p.permission
-           from auth.roles r
-           left join auth.role_permissions p on p.role operator(pg_catalog.=) r.name and p.role operator(pg_catalog.<>) 'admin'
-          where r.name operator(pg_catalog.=) any ($1::pg_catalog.text[])",
-        &[roles.to_vec().into()],
-        |row| (row.value::<String>(1), row.get::<String>(2)),
-    );
+    let rows = index::as_of_now(|| {
+        spi::query(
+            Mode::Read,
+            "select r.name, p.permission
+               from auth.roles r
+               left join auth.role_permissions p on p.role operator(pg_catalog.=) r.name and p.role operator(pg_catalog.<>) 'admin'
+              where r.name operator(pg_catalog.=) any ($1::pg_catalog.text[])",
+            &[roles.to_vec().into()],
+            |row| (row.value::<String>(1), row.get::<String>(2)),
+        )
+    });
     let exists = |role: &String| rows.iter().any(|(name, _)| name == role);
     roles.iter().all(exists).then(|| Holdings::new(roles, rows.iter().filter_map(|(_, permission)| permission.clone())))
 }

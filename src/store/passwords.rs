@@ -91,13 +91,15 @@ pub fn create(user: Uuid, hash: &str) {
     );
 }
 
-/// Takes a user's password away.
-pub fn remove(user: Uuid) {
-    run("delete from auth_private.passwords p where p.user_id operator(pg_catalog.=) $1", &[user.into()]);
+/// Takes a user's password away; false when there was none.
+pub fn remove(user: Uuid) -> bool {
+    let sql = "delete from auth_private.passwords p where p.user_id operator(pg_catalog.=) $1 returning true";
+    let removed = first(Mode::Write, sql, &[user.into()], |_| ()).is_some();
     run(
         "delete from auth.accounts a where a.user_id operator(pg_catalog.=) $1 and a.provider operator(pg_catalog.=) 'credential'",
         &[user.into()],
     );
+    removed
 }
 
 fn insert_account(user: Uuid) {

@@ -57,13 +57,20 @@ pub fn get(name: &str) -> Option<UserRole> {
     )
 }
 
-/// Creates a role or writes over it.
-pub fn define(name: &str, permissions: &[String], description: Option<&str>) {
-    run(
-        "insert into auth.roles as r (name, description) values ($1, $2)
-             on conflict (name) do update set description = excluded.description, updated_at = pg_catalog.clock_timestamp()",
-        &[name.into(), description.into()],
-    );
+/// Creates a role that holds nothing; false when there is one, also if it was made a moment ago.
+pub fn create_empty(name: &str, description: Option<&str>) -> bool {
+    let sql = "insert into auth.roles (name, description) values ($1, $2) on conflict do nothing returning true";
+    first(Mode::Write, sql, &[name.into(), description.into()], |_| ()).is_some()
+}
+
+/// Writes over the description of a role, which stays until we are done; false when there is none.
+pub fn describe(name: &str, description: Option<&str>) -> bool {
+    let sql = "update auth.roles r set description = $2, updated_at = pg_catalog.clock_timestamp() where r.name operator(pg_catalog.=) $1 returning true";
+    first(Mode::Write, sql, &[name.into(), description.into()], |_| ()).is_some()
+}
+
+/// Makes these the permissions of a role.
+pub fn set_permissions(name: &str, permissions: &[String]) {
     run(
         "delete from auth.role_permissions p
           where p.role operator(pg_catalog.=) $1 and p.permission operator(pg_catalog.<>) all ($2::pg_catalog.text[])",

@@ -280,11 +280,11 @@ pub fn settle_constraints() {
     }
 }
 
-/// Deletes a user: whether it did, and otherwise the table whose foreign key forbids it.
-pub fn delete(user: Uuid, by_themselves: bool) -> (bool, Option<String>) {
+/// Deletes a user: whether it did, and otherwise the table whose foreign key forbids it; none where the caller may not, or may no more.
+pub fn delete(user: Uuid, by_themselves: bool) -> Option<(bool, Option<String>)> {
     let allowed: Option<bool> = call("select auth_private.may_erase($1)", &[user.into()]);
     if allowed != Some(true) {
-        return (false, None);
+        return None;
     }
     let erased = state::while_erasing(user, || {
         first(Mode::Write, "select d.deleted, d.blocked_by from auth_private.erase_user($1) d", &[user.into()], |row| {
@@ -296,7 +296,7 @@ pub fn delete(user: Uuid, by_themselves: bool) -> (bool, Option<String>) {
     if !by_themselves && erased.0 {
         run("select auth_private.forget_restrictions($1)", &[user.into()]);
     }
-    erased
+    Some(erased)
 }
 
 /// A user as clients see them, as auth_private.user_directory.

@@ -86,24 +86,28 @@ pub const PROPERTIES: &[Property] = &[
 ];
 
 fn emails(text: &str) -> bool {
-    let Ok(email) = Email::parse(text) else { return false };
+    let Ok(email) = Email::parse(text, "email") else { return false };
     let stored = email.as_str();
     assert!(stored.len() <= 254 && stored.matches('@').count() == 1, "{stored}");
     assert!(!stored.chars().any(|c| c.is_control() || c.is_whitespace() || c.is_ascii_uppercase()), "{stored}");
     let (_, domain) = stored.rsplit_once('@').expect("an @");
     assert!(domain.is_ascii(), "{stored}");
-    assert_eq!(Email::parse(stored).map(|again| again.as_str().to_owned()).ok().as_deref(), Some(stored), "canonical is canonical");
+    assert_eq!(
+        Email::parse(stored, "email").map(|again| again.as_str().to_owned()).ok().as_deref(),
+        Some(stored),
+        "canonical is canonical"
+    );
     true
 }
 
 fn passwords(text: &str) -> bool {
     let policy = Policy { min_length: 8, max_length: 128, blocklist: true };
-    let Ok(password) = Password::chosen(text, &policy) else { return false };
+    let Ok(password) = Password::chosen(text, "password", &policy) else { return false };
     let cost = Cost { memory_kib: 8, iterations: 1 };
     let none = Peppers::default();
     let hash = password.hash(cost, &none, &mut Vec::new()).expect("8 KiB");
     let presented = |text: &str| {
-        Password::presented(text, &policy).is_ok_and(|password| password.matches(&hash, &none, &mut Vec::new()).expect("8 KiB"))
+        Password::presented(text, "password", &policy).is_ok_and(|password| password.matches(&hash, &none, &mut Vec::new()).expect("8 KiB"))
     };
     assert!(presented(text), "who has chosen it can sign in");
     let last = text.char_indices().next_back().map_or(0, |(at, _)| at);
@@ -178,7 +182,7 @@ fn verifiers(text: &str) -> bool {
 }
 
 fn is_canonical(email: &str) -> bool {
-    Email::parse(email).is_ok_and(|parsed| parsed.as_str() == email)
+    Email::parse(email, "email").is_ok_and(|parsed| parsed.as_str() == email)
 }
 
 fn depth(value: &Value) -> usize {
