@@ -38,6 +38,14 @@ fn every_sql_block_runs() {
     let mut dba = db.dba();
     assert_eq!(dba.column::<String>("select nickname from public.profiles"), ["annie"]);
     assert_eq!(dba.one::<i64>("select count(*) from auth.users"), 2);
+    // What the back end's second role says is believed.
+    dba.run("alter role app_door password 'for the test'");
+    let sign_in = "select auth.sign_in('ann@example.org', 'another fine password', ip_address => '203.0.113.9') #>> '{session,ip_address}'";
+    let said = |role: &str| {
+        let mut psql = Database::cluster().client("psql", role, &db.name, ["-XAtc", sign_in]);
+        String::from_utf8_lossy(&succeed(psql.env("PGPASSWORD", "for the test")).stdout).trim().to_owned()
+    };
+    assert_eq!((said("app_door").as_str(), said("app").as_str()), ("203.0.113.9", ""));
 }
 
 /// The part between two markers is exactly this.
@@ -59,7 +67,7 @@ fn its_tables_are_those_of_the_catalogue() {
     let mut dba = db.dba();
     let functions: Vec<String> = dba.column(
         r"select format('| `auth.%s(%s)` | %s | %s | %s |', p.proname,
-                        regexp_replace(pg_get_function_arguments(p.oid), '::[a-z]+(\[\])?', '', 'g'),
+                        regexp_replace(pg_get_function_arguments(p.oid), '::(timestamp with time zone|[a-z]+)(\[\])?', '', 'g'),
                         case when pg_get_function_result(p.oid) like 'TABLE%' then 'table' else pg_get_function_result(p.oid) end,
                         coalesce(substring(obj_description(p.oid) from 'Permission: ([^.;]*)'), ''),
                         split_part(obj_description(p.oid), E'\n', 1))
@@ -86,8 +94,9 @@ fn its_tables_are_those_of_the_catalogue() {
     dba.run("select auth.uid()");
     let settings: Vec<String> = dba.column(
         "select format('| `%s` | %s | %s |', name, case when unit is null then coalesce(nullif(boot_val, ''), '(none)')
-                           when unit = 's' then replace(replace(replace(replace(replace(make_interval(secs => boot_val::int)::text, '168:00:00', '7 days'), '24:00:00', '1 day'), '01:00:00', '1 hour'), '00:15:00', '15 min'), '00:01:00', '1 min')
-                           when unit = 'ms' then boot_val::int / 1000 || ' s' when unit = 'kB' then boot_val::int / 1024 || ' MB' end, short_desc)
+                           when unit = 's' then case when boot_val::int % 86400 = 0 and boot_val <> '0' then boot_val::int / 86400 || 'd' when boot_val::int % 3600 = 0 and boot_val <> '0' then boot_val::int / 3600 || 'h'
+                                                     when boot_val::int % 60 = 0 and boot_val <> '0' then boot_val::int / 60 || 'min' else boot_val || 's' end
+                           when unit = 'ms' then boot_val::int / 1000 || 's' when unit = 'kB' then boot_val::int / 1024 || 'MB' end, short_desc)
            from pg_settings where name like 'auth.%' and name <> 'auth.identity' order by name",
     );
     let table: String = settings.iter().map(|line| format!("{line}\n")).collect();
