@@ -175,8 +175,13 @@ fn nobody_outranks_by_an_older_snapshot_nor_by_a_grant_that_is_left_open() {
     root.run(&format!("select auth.set_user_roles('{}', '{{staff}}')", staff.id));
     let grant = format!("select auth.set_user_roles('{}', '{{helper,growing}}')", helper.id);
     for level in ["repeatable read", "serializable"] {
-        helper.run(&format!("begin isolation level {level}; select count(*) from auth.users"));
+        let mut looker = db.signed_in("Root");
+        for actor in [&mut helper, &mut looker] {
+            actor.run(&format!("begin isolation level {level}; select count(*) from auth.users"));
+        }
         root.run("select auth.define_user_role('growing', '{audit:read}'), auth.define_user_role('staff', '{audit:read}')");
+        looker.is_refused(&format!("select auth.impersonate_user('{}')", staff.id), "42501", "YOU_CANNOT_IMPERSONATE_ADMINS");
+        looker.run("rollback");
         for call in [&grant, &format!("select auth.set_user_password('{}', 'owned by the helper')", staff.id)] {
             helper.run("savepoint s");
             let refusal = helper.refused(call);
@@ -202,8 +207,141 @@ fn an_older_snapshot_does_not_bring_a_change_of_address_back() {
     let mut thief = db.app();
     thief.run("begin isolation level repeatable read; select count(*) from pg_class");
     ann.run("select auth.revoke_sessions()");
-    assert_eq!(thief.refused(&verify).sqlstate, "40001");
+    thief.is_refused(&verify, "22023", "INVALID_TOKEN");
     thief.run("rollback");
     thief.is_refused(&verify, "22023", "INVALID_TOKEN");
     assert_eq!(db.dba().one::<String>("select email from auth.users"), "ann@example.org");
+}
+
+/// Whatever `waiter` asks for while `holder` keeps it waiting, what `end` does meanwhile, and what becomes of it.
+fn parked(
+    db: &Database,
+    waiter: &mut pgrx_tests::Actor,
+    deed: &str,
+    holder: &mut pgrx_tests::Actor,
+    held: &str,
+    end: &str,
+) -> (Vec<String>, bool) {
+    holder.run(&format!("begin; {held}"));
+    let verb = deed.split_once('(').expect("a call").0.rsplit_once('.').expect("of ours").1;
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| waiter.print(deed));
+        db.until_it_waits(verb);
+        db.dba().run(end);
+        holder.run("rollback");
+        waiting.join().expect("an outcome")
+    })
+}
+
+#[test]
+fn no_change_of_address_is_completed_after_the_sessions_were_ended() {
+    let db = Database::new();
+    db.admin("Other");
+    for (n, end) in ["revoke_user_sessions", "ban_user"].into_iter().enumerate() {
+        let mut ann = db.user(&format!("Ann{n}"));
+        ann.run(&format!("select auth.change_email('thief{n}@example.org')"));
+        let verify = format!("select auth.verify_email('{}')", db.mailed_token("change-email", &format!("thief{n}@example.org")));
+        let taking = format!("select auth.sign_up('thief{n}@example.org', '{PASSWORD}')");
+        let end = format!("select auth.{end}('{}')", ann.id);
+        let (said, is_refused) = parked(&db, &mut db.app(), &verify, &mut db.app(), &taking, &end);
+        assert!(is_refused && said[0].contains("INVALID_TOKEN"), "{said:?}");
+        assert_eq!(db.dba().one::<i64>(&format!("select count(*) from auth.users where email = 'thief{n}@example.org'")), 0);
+    }
+}
+
+/// A thief holds a row of the user whose session they have stolen, and so makes another statement of theirs wait.
+#[test]
+fn nobody_sets_their_own_password_after_they_were_thrown_out() {
+    let db = Database::new();
+    db.admin("Other");
+    let change = |revoke| format!("select auth.change_password('{PASSWORD}', 'another fine password', {revoke})");
+    let set = |root: &pgrx_tests::Actor, revoke| format!("select auth.set_user_password('{}', 'another fine password', {revoke})", root.id);
+    let ends: [fn(uuid::Uuid) -> String; 3] = [
+        |id| format!("select auth.revoke_user_sessions('{id}')"),
+        |id| format!("select auth.ban_user('{id}')"),
+        |id| format!("select auth.set_user_roles('{id}', '{{user}}')"),
+    ];
+    for (n, end) in ends.iter().enumerate() {
+        for (m, held) in
+            ["select auth.revoke_other_sessions()".to_owned(), format!("select auth.verify_password('{PASSWORD}')")].iter().enumerate()
+        {
+            let mut root = db.admin(&format!("Root{n}{m}"));
+            let mut same = db.app();
+            same.run(&format!("select auth.use_session('{}', false)", root.token));
+            let deeds = if m == 0 { vec![set(&root, true), change(true)] } else { vec![change(false)] };
+            for deed in deeds {
+                // Whoever only loses rights may still change their own password.
+                if n == 2 && deed.contains("change_password") {
+                    continue;
+                }
+                let id = root.id;
+                let (said, is_refused) = parked(&db, &mut root, &deed, &mut same, held, &end(id));
+                assert!(is_refused, "{deed} {}: {said:?}", end(id));
+                db.dba().run(&format!("select auth.unban_user('{id}'), auth.set_user_roles('{id}', '{{admin}}')"));
+                root = db.signed_in(&format!("Root{n}{m}"));
+                same = db.app();
+                same.run(&format!("select auth.use_session('{}', false)", root.token));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_has_waited_is_not_done_to_who_outranks_by_now_nor_by_a_role_that_is_trusted_no_more() {
+    let db = Database::new();
+    let (mut root, target) = (db.admin("Root"), db.user("Target"));
+    let mut helper = db.holder("helper", &["user:update", "user:set-email"]);
+    root.run("select auth.define_user_role('growing', '{}')");
+    root.run(&format!("select auth.set_user_roles('{}', '{{growing}}')", target.id));
+    let taking = format!("select auth.sign_up('taken@example.org', '{PASSWORD}')");
+    let update = |id| format!("select auth.update_user('{id}', '{{\"email\": \"taken@example.org\", \"email_verified\": true}}')");
+    let (said, is_refused) =
+        parked(&db, &mut helper, &update(target.id), &mut db.app(), &taking, "select auth.define_user_role('growing', '{user:ban}')");
+    assert!(is_refused && said[0].contains("TARGET_OUTRANKS_YOU"), "{said:?}");
+    // One's own, by a permission that is gone.
+    let demotion = format!("select auth.set_user_roles('{}', '{{user}}')", helper.id);
+    let own = update(helper.id);
+    let (said, is_refused) = parked(&db, &mut helper, &own, &mut db.app(), &taking, &demotion);
+    assert!(is_refused && said[0].contains("PERMISSION_DENIED: user:"), "{said:?}");
+    // A database role.
+    db.dba().run("create role retiring login; grant auth_admin to retiring");
+    let mut retiring = db.dba();
+    retiring.run("set session authorization retiring");
+    let (said, is_refused) = parked(&db, &mut retiring, &update(target.id), &mut db.app(), &taking, "revoke auth_admin from retiring");
+    assert!(is_refused, "{said:?}");
+    assert_eq!(db.dba().one::<i64>("select count(*) from auth.users where email = 'taken@example.org'"), 0);
+    db.dba().run("drop role retiring");
+}
+
+#[test]
+fn no_access_token_is_signed_after_a_ban() {
+    let db = Database::new();
+    db.admin("Other");
+    let mut ann = db.user("Ann");
+    let (id, own) = (ann.id, format!("select auth.update_user('{}', '{{\"name\": \"x\"}}')", ann.id));
+    let (said, is_refused) = parked(
+        &db,
+        &mut db.app(),
+        &format!("select auth.sign_in('ann@example.org', '{PASSWORD}')"),
+        &mut ann,
+        &own,
+        &format!("select auth.ban_user('{id}')"),
+    );
+    assert!(is_refused || said[0].contains("INVALID_EMAIL_OR_PASSWORD"), "{said:?}");
+    db.dba().run(&format!("select auth.unban_user('{id}')"));
+    let (mut ann, mut anybody) = (db.signed_in("Ann"), db.app());
+    db.dba().run("update auth.sessions set updated_at = updated_at - interval '2 days', created_at = created_at - interval '2 days'");
+    let ending = format!("select auth.revoke_session('{}')", ann.session);
+    let refresh = format!("select auth.refresh_session('{}')", ann.token);
+    let (said, is_refused) = parked(&db, &mut anybody, &refresh, &mut ann, &ending, &format!("select auth.ban_user('{id}')"));
+    assert!(is_refused && said[0].contains("INVALID_SESSION"), "{said:?}");
+}
+
+#[test]
+fn whoever_gives_up_a_permission_in_a_statement_does_the_rest_of_it_with_what_is_left() {
+    let db = Database::new();
+    let (mut root, other) = (db.admin("Root"), db.user("Other"));
+    db.admin("Stays");
+    root.run("select auth.define_user_role('mod', '{user:ban}')");
+    root.run(&format!("select auth.set_user_roles('{}', '{{mod}}'), auth.ban_user('{}')", root.id, other.id));
 }

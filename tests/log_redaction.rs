@@ -51,8 +51,9 @@ fn what_is_secret_is_in_no_log_and_the_rest_is() {
         "create function public.wrapped() returns void language plpgsql as $$ begin perform auth.verify_email('{CANARY}'); end $$"
     ));
     app.refused("select public.wrapped()");
-    for between in ["\t", "\n", "/**/", " -- c\n"] {
-        app.refused(&format!("execute{between}p('{CANARY}', 1)"));
+    app.run("prepare function_p as select auth.verify_password($1)");
+    for call in ["\tp", "\n p", "/**/p", " -- c\np", " function_p"] {
+        app.refused(&format!("execute{call}('{CANARY}', 1)"));
     }
     // Anybody may have trees and plans printed, with what is in them octet by octet.
     let print = "set debug_print_parse = on; set debug_print_rewritten = on; set debug_print_plan = on; set debug_pretty_print = off";

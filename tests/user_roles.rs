@@ -96,4 +96,29 @@ fn two_who_define_the_same_new_role_at_once_both_may_and_the_second_counts() {
             assert!(outcome.0[0].contains("TARGET_OUTRANKS_YOU"), "what it has become meanwhile holds what they lack: {outcome:?}");
         }
     }
+    // And of a role that was there.
+    first.run("select auth.define_user_role('three', '{a:b}')");
+    first.run("begin; select auth.define_user_role('three', '{a:b,x:y}')");
+    let outcome = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| lesser.print("select auth.define_user_role('three', '{}')"));
+        db.until_it_waits("define_user_role");
+        first.run("commit");
+        waiting.join().expect("an outcome")
+    });
+    assert!(outcome.0[0].contains("TARGET_OUTRANKS_YOU"), "{outcome:?}");
+    assert_eq!(first.one::<Vec<String>>("select permissions from auth.list_user_roles() where name = 'three'"), ["a:b", "x:y"]);
+}
+
+#[test]
+fn to_grant_a_role_and_to_define_it_wait_for_each_other_in_one_order() {
+    let db = Database::new();
+    let (mut first, mut second, ann) = (db.admin("Root"), db.admin("Other"), db.user("Ann"));
+    first.run("select auth.define_user_role('mod', '{a:b}')");
+    first.run(&format!("begin; select auth.ban_user('{}')", ann.id));
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| second.print(&format!("select auth.set_user_roles('{}', '{{mod}}') is not null", ann.id)));
+        db.until_it_waits("set_user_roles");
+        first.run("select auth.define_user_role('mod', '{a:c}'); commit");
+        assert!(!waiting.join().expect("an outcome").1);
+    });
 }

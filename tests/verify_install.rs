@@ -99,6 +99,8 @@ fn what_a_gateway_needs_is_no_tampering_and_what_it_does_not_need_is() {
         ("grant usage on schema auth_private to authenticator", "schema auth_private"),
         ("grant create on schema auth to authenticator", "schema auth"),
         ("grant execute on function auth.claim_messages to authenticator", "function auth.claim_messages(integer)"),
+        ("grant execute on function auth_private.new_id to authenticator", "function auth_private.new_id()"),
+        ("grant execute on function auth_private.mint_token to authenticator", "function auth_private.mint_token(uuid,bytea,integer)"),
         ("grant execute on function auth.postgrest_config to authenticator with grant option", "function auth.postgrest_config()"),
         ("grant usage on schema auth to app", "schema auth"),
     ] {

@@ -26,7 +26,7 @@ fn ban_user(user_id: Option<Uuid>, ban_reason: Option<String>, ban_expires_in: O
         let reason = ban_reason.map(profile::ban_reason).transpose()?.flatten();
         let end = ban_expires_in.map_or(Ok(End::Never), end)?;
         caller.must_dominate_at_once(user)?;
-        let record = Record::of(&caller, "ban_user").to(Some(user));
+        let record = Record::of(&caller, "ban_user").needing("user:ban").to(Some(user));
         let (ban, former) = bans::ban(&caller, user, reason, end)?;
         record.with("before", former.map(terms)).with("after", terms(ban)).ok()?;
         users::rendered(user).ok_or(Code::USER_NOT_FOUND.into())
@@ -40,7 +40,7 @@ fn unban_user(user_id: Option<Uuid>) -> WholeJson {
         let caller = caller::administrator("user:ban")?;
         let user = required(user_id, "user_id")?;
         caller.must_dominate_at_once(user)?;
-        let record = Record::of(&caller, "unban_user").to(Some(user));
+        let record = Record::of(&caller, "unban_user").needing("user:ban").to(Some(user));
         let lifted = lift(user);
         record.with("was_banned", lifted.is_some()).with("before", lifted.map(terms)).ok()?;
         users::rendered(user).ok_or(Code::USER_NOT_FOUND.into())

@@ -34,7 +34,7 @@ fn create_role(role_name: Option<String>, can_login: Option<bool>) -> Json {
         let verifier = password.as_deref().map(|password| roles::scram_verifier(&name, password));
         let oid = roles::create(&name, verifier.as_deref());
         database_roles::insert(oid, true, false);
-        record(&caller, "create_role", &name).with("can_login", password.is_some()).ok()?;
+        record(&caller, "create_role", &name).needing("database-role:create").with("can_login", password.is_some()).ok()?;
         Ok(Json(render(&found(oid)?, password)))
     })
 }
@@ -85,7 +85,7 @@ fn reset_role_password(role_name: Option<String>) -> Json {
         role_name::existing(&name)?;
         let password = role_name::password();
         let role = change_verifier(&name, || roles::scram_verifier(&name, &password))?;
-        record(&caller, "reset_role_password", &name).ok()?;
+        record(&caller, "reset_role_password", &name).needing("database-role:reset-password").ok()?;
         Ok(Json(render(&role, Some(password))))
     })
 }
@@ -99,7 +99,7 @@ fn set_role_verifier(role_name: Option<String>, verifier: Option<String>) -> Jso
         role_name::existing(&name)?;
         role_name::verifier(&verifier)?;
         let role = change_verifier(&name, || verifier)?;
-        record(&caller, "set_role_verifier", &name).ok()?;
+        record(&caller, "set_role_verifier", &name).needing("database-role:reset-password").ok()?;
         Ok(Json(render(&role, None)))
     })
 }
@@ -120,7 +120,7 @@ fn delete_role(role_name: Option<String>) -> Option<Json> {
         roles::revoke_privileges(oid);
         refuse_obstacles(oid, true)?;
         roles::drop(&name);
-        record(&caller, "delete_role", &name).ok()?;
+        record(&caller, "delete_role", &name).needing("database-role:delete").ok()?;
         Ok(Some(Json(render(&role, None))))
     })
 }
@@ -142,7 +142,7 @@ fn protect_role(role_name: Option<String>, protected: Option<bool>) -> Json {
             Some(_) if !database_roles::protect(oid, protected) => could_not_serialize(),
             Some(_) => {}
         }
-        record(&caller, "protect_role", &name).with("protected", protected).ok()?;
+        record(&caller, "protect_role", &name).needing("database-role:protect").with("protected", protected).ok()?;
         role = found(oid)?;
         let rendered = render(&role, None);
         if !protected && role.managed.is_some_and(|managed| !managed.made_here) {

@@ -1,7 +1,7 @@
 //! Proving an address, and changing it.
 
 use crate::backend::json::Json;
-use crate::backend::raise::{could_not_serialize, run};
+use crate::backend::raise::run;
 use crate::backend::state;
 use crate::caller::{self, Caller, Origin, Record};
 use crate::deeds::mail;
@@ -42,9 +42,10 @@ fn verify_email(token: Option<String>) -> Json {
         if verified.is_taken {
             return Err(Code::USER_ALREADY_EXISTS.into());
         }
-        // A change of address dies with the sessions, and the snapshot may be from before they were ended.
-        if state::keeps_snapshot() && callers::latest_epoch(verified.user) != callers::epoch_seen(verified.user) {
-            could_not_serialize();
+        // A change of address dies with the sessions, which may have been ended since we looked: while we waited for whoever else wants the address,
+        // or before, where the snapshot is older.
+        if verified.is_change && callers::latest_epoch(verified.user) != callers::epoch_seen(verified.user) {
+            return Err(Code::INVALID_TOKEN.into());
         }
         let user = users::json(verified.user).ok_or(Code::INVALID_TOKEN)?;
         let record = Record::of(&Caller::Anonymous, "verify_email").by(verified.user, None);

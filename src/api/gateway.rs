@@ -66,7 +66,7 @@ fn rotate_signing_key() -> Json {
             could_not_serialize();
         }
         signing_keys::announce();
-        Record::of(&caller, "rotate_signing_key").with("kid", pair.kid.as_str()).ok()?;
+        Record::of(&caller, "rotate_signing_key").needing("settings:update").with("kid", pair.kid.as_str()).ok()?;
         Ok(Json(json!({"kid": pair.kid})))
     })
 }

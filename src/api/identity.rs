@@ -4,7 +4,7 @@ use crate::backend::identity::{self, Identity, Scope};
 use crate::backend::ids;
 use crate::backend::json::{Given, WholeJson};
 use crate::backend::raise::{notice, run};
-use crate::backend::{request, state};
+use crate::backend::{index, request, state};
 use crate::caller::{self, Caller};
 use crate::domain::permission;
 use crate::domain::token::token_hash;
@@ -171,7 +171,7 @@ fn holds_over(permission: Option<String>, user_id: Option<Uuid>) -> bool {
 /// `auth_private.is_administrative()`
 #[pg_extern(sql = false)]
 fn is_administrative(user_id: Option<Uuid>) -> bool {
-    user_id.is_some_and(|user| callers::holdings_of_user(Mode::Read, user).1.is_administrative())
+    user_id.is_some_and(|user| index::as_of_now(|| callers::holdings_of_user(Mode::Read, user)).1.is_administrative())
 }
 
 /// `auth_private.dominates_roles()`

@@ -36,7 +36,7 @@ fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> WholeJ
         if !users::guard(user, false) {
             return Err(Code::USER_NOT_FOUND.into());
         }
-        if callers::holdings_of_user(Mode::Write, user).1.is_administrative() && !caller.holds(IMPERSONATE_ADMINS) {
+        if callers::holdings_of_user(Mode::Latest, user).1.is_administrative() && !caller.holds(IMPERSONATE_ADMINS) {
             return Err(Code::YOU_CANNOT_IMPERSONATE_ADMINS.into());
         }
         caller.must_dominate(user)?;
@@ -49,7 +49,8 @@ fn impersonate_user(user_id: Option<Uuid>, duration: Option<Interval>) -> WholeJ
         let session =
             sessions::open_impersonation(user, &actor, token::token_hash(&token), lifetime, address).ok_or(Code::USER_NOT_FOUND)?;
         let opened = Shown::of(session, token, Some(actor.id));
-        let record = Record::of(&caller, "impersonate_user").to(Some(user)).with("session_id", session.to_string());
+        let record =
+            Record::of(&caller, "impersonate_user").needing("user:impersonate").to(Some(user)).with("session_id", session.to_string());
         record.with("expires_at", opened.expires_at()).ok()?;
         Ok(WholeJson::of(&opened))
     })

@@ -117,7 +117,7 @@ fn retry_message(id: Option<Uuid>) -> bool {
         let id = required(id, "id")?;
         let retried = messages::retry(id);
         if retried {
-            Record::of(&caller, "retry_message").with("message_id", id.to_string()).ok()?;
+            Record::of(&caller, "retry_message").needing("settings:update").with("message_id", id.to_string()).ok()?;
         }
         Ok(retried)
     })

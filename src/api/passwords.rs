@@ -9,7 +9,7 @@ use crate::domain::password::Password;
 use crate::error::{Code, Result, required};
 use crate::store::attempts::Subjects;
 use crate::store::sessions::{self, Proof};
-use crate::store::{passwords, tokens, users};
+use crate::store::{callers, passwords, tokens, users};
 use pgrx::{Uuid, pg_extern};
 use serde_json::{Value, json};
 
@@ -39,12 +39,13 @@ fn change_password(current_password: Option<String>, new_password: Option<String
             sessions::end_all(user, false)?;
             let origin = Origin::of_connection();
             let opened = deeds::sessions::open(user, known.epoch + 1, Proof::Password(&hash), !limited, &origin);
-            opened.ok_or(Code::USER_NOT_FOUND)?.render_renewed(!limited)
+            record.ok_ending(known.epoch + 1)?;
+            opened.ok_or(Code::INVALID_SESSION)?.render_renewed(!limited)
         } else {
             sessions::freshen(session);
+            record.ok()?;
             WholeJson::of(&json!({"user": users::json(user), "session": sessions::json(session, Some(session)), "token": null}))
         };
-        record.ok_at_last();
         Ok(changed)
     })
 }
@@ -94,11 +95,12 @@ fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke
     run(move || {
         let caller = caller::administrator("user:set-password")?;
         let user = required(user_id, "user_id")?;
+        let epoch = callers::latest_epoch(user);
         let policy = config::password_policy();
         let password = new_password.map(|text| Password::chosen(&text, "new_password", &policy)).transpose()?;
         caller.must_dominate(user)?;
         let removes = password.is_none();
-        let record = Record::of(&caller, "set_user_password").to(Some(user));
+        let record = Record::of(&caller, "set_user_password").needing("user:set-password").to(Some(user));
         let hash = password.map(|password| hash_password(&password)).transpose()?;
         tokens::revoke_all(user)?;
         let changes = match hash {
@@ -117,8 +119,10 @@ fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke
             mail::password_changed(changed["email"].as_str(), user);
         }
         let record = record.with("removed", removes && changes).with("sessions_revoked", revoke_sessions.unwrap_or(true));
-        if caller.user() == Some(user) {
-            record.ok_at_last()
+        // Whoever sets their own ends the session that they do it with.
+        let ends = caller.user() == Some(user) && revoke_sessions.unwrap_or(true);
+        if ends {
+            record.ok_ending(epoch + 1)?
         } else {
             record.ok()?
         }

@@ -12,10 +12,9 @@ use crate::domain::password::Password;
 use crate::domain::{profile, token};
 use crate::error::{Code, Result, required};
 use crate::store::attempts::{self, Subjects};
-use crate::store::messages;
-use crate::store::passwords;
 use crate::store::sessions::{self, ListedSession, Proof};
 use crate::store::users::{self, Applicant, Standing};
+use crate::store::{Mode, callers, messages, passwords};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::{Uuid, name, pg_extern};
@@ -148,6 +147,8 @@ fn refresh_session(token: Option<String>) -> WholeJson {
         if sessions::slide(session, config::session_lifetime(true), config::session_update_age()) {
             Record::of(&Caller::Anonymous, "refresh_session").by(user, Some(session)).through(impersonator).ok_at_last();
         }
+        // The same holds for whoever was thrown out while it waited.
+        callers::session_by_id(Mode::Latest, session).ok_or(Code::INVALID_SESSION)?;
         let current = caller::current().person().map(|person| person.session.id);
         let shown = Shown::of(session, token, current);
         // Signed out at this moment.

@@ -27,6 +27,8 @@ fn set_user_roles(user_id: Option<Uuid>, roles: Option<Vec<Option<String>>>) -> 
         caller.must_dominate(user)?;
         let before = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
         let record = Record::of(&caller, "set_user_roles").to(Some(user));
+        // Whoever gives themselves other roles may hold less afterwards.
+        let record = if caller.user() == Some(user) { record } else { record.needing("user:set-role") };
         roles::replace(&caller, user, &roles)?;
         record.with("before", json!({"roles": before["roles"]})).with("after", json!({"roles": roles})).ok()?;
         users::rendered(user).ok_or(Code::USER_NOT_FOUND.into())
@@ -58,19 +60,20 @@ fn define_user_role(name: Option<String>, permissions: Option<Vec<Option<String>
         };
         let mut before = user_roles::get(&name);
         definable(before.as_ref())?;
-        if before.is_none() && !user_roles::create_empty(&name, description.as_deref()) {
-            // Somebody else has made it meanwhile, with permissions that the caller may lack.
+        if before.is_some() || !user_roles::create_empty(&name, description.as_deref()) {
+            // It stays from here on; somebody else may have given it permissions meanwhile that the caller lacks.
+            let is_there = user_roles::describe(&name, description.as_deref());
             before = user_roles::get(&name);
             definable(before.as_ref())?;
-        }
-        if before.is_some() && !user_roles::describe(&name, description.as_deref()) {
-            return Err(Code::ROLE_NOT_FOUND.into());
+            if !is_there {
+                return Err(Code::ROLE_NOT_FOUND.into());
+            }
         }
         user_roles::set_permissions(&name, &permissions);
         let role = user_roles::get(&name).ok_or(Code::ROLE_NOT_FOUND)?;
         let record = record(&caller, "define_user_role", &name);
         let record = record.with("before", before.map_or(json!(null), |role| json!({"permissions": role.permissions})));
-        record.with("after", json!({"permissions": role.permissions})).changing_rights().ok()?;
+        record.with("after", json!({"permissions": role.permissions})).ok()?;
         Ok(Json(json!({
             "name": role.name,
             "description": role.description,
@@ -98,7 +101,7 @@ fn drop_user_role(name: Option<String>) {
             Some(false) => return Err(Code::ROLE_IN_USE.into()),
             None => return Err(Code::ROLE_NOT_FOUND.into()),
         }
-        record(&caller, "drop_user_role", &name).with("before", json!({"permissions": role.permissions})).changing_rights().ok()?;
+        record(&caller, "drop_user_role", &name).with("before", json!({"permissions": role.permissions})).ok()?;
         Ok(())
     });
 }

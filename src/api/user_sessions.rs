@@ -50,7 +50,8 @@ fn revoke_user_session(session_id: Option<Uuid>) -> bool {
         let record = Record::of(&caller, "revoke_user_session").to(Some(user)).with("session_id", session.to_string());
         let ended = sessions::end(session, user);
         if ended {
-            record.ok_at_last();
+            let is_own = caller.person().is_some_and(|person| person.session.id == session);
+            if is_own { record.ok_at_last() } else { record.needing("session:revoke").ok()? }
         }
         Ok(ended)
     })
@@ -67,7 +68,12 @@ fn revoke_user_sessions(user_id: Option<Uuid>) -> i32 {
         let record = Record::of(&caller, "revoke_user_sessions").to(Some(user));
         let ended = sessions::count_live(user, None);
         sessions::end_all(user, caller.user() != Some(user))?;
-        record.with("sessions", ended).ok_at_last();
+        let record = record.with("sessions", ended);
+        if caller.user() == Some(user) {
+            record.ok_at_last()
+        } else {
+            record.needing("session:revoke").ok()?
+        }
         Ok(ended)
     })
 }

@@ -59,7 +59,8 @@ fn create_user(
         if roles.is_some() || password.is_some() {
             caller.must_be_oneself()?;
         }
-        if roles.is_some() {
+        let grants = roles.is_some();
+        if grants {
             caller.must_hold("user:set-role")?;
         }
         let email = Email::parse(&required(email, "email")?, "email")?;
@@ -71,12 +72,14 @@ fn create_user(
             None => vec![permission::USER.to_owned()],
         };
         let user = users::create(email.as_str(), &name, attributes, email_verified.unwrap_or(false)).ok_or(Code::USER_ALREADY_EXISTS)?;
+        roles::hold(&roles)?;
         user_roles::create(user, &roles, caller.user());
         if let Some(password) = &password {
             passwords::create(user, &hash_password(password)?);
         }
         let created = users::json(user).ok_or(Code::USER_NOT_FOUND)?;
-        let record = Record::of(&caller, "create_user").to(Some(user));
+        let record = Record::of(&caller, "create_user").needing("user:create").to(Some(user));
+        let record = if grants { record.needing("user:set-role") } else { record };
         record.with("after", json!({"email": created["email"], "roles": roles, "has_password": password.is_some()})).ok()?;
         Ok(Json(created))
     })
@@ -89,7 +92,7 @@ fn update_user(user_id: Option<Uuid>, patch: Option<Given>) -> Json {
         caller::writable()?;
         let caller = caller::identified()?;
         let patch = patch.map(Given::read).transpose()?;
-        authorise(&caller, user_id, patch.as_ref())?;
+        let needs = authorise(&caller, user_id, patch.as_ref())?;
         let user = required(user_id, "user_id")?;
         let patch = UserPatch::parse(required(patch, "patch")?)?;
         patch.attributes.clone().map(attributes::stored).transpose()?;
@@ -104,6 +107,9 @@ fn update_user(user_id: Option<Uuid>, patch: Option<Given>) -> Json {
             return Ok(Json(before));
         }
         let record = Record::of(&caller, "update_user").to(Some(user));
+        // Whoever gives themselves other roles may hold less afterwards.
+        let gives_up = new_roles.is_some() && caller.user() == Some(user);
+        let record = if gives_up { record } else { needs.into_iter().fold(record, Record::needing) };
         let new_email = patch.email.clone().filter(|email| before["email"] != *email);
         update_row(user, patch)?;
         if let Some(new) = &new_email {
@@ -127,7 +133,7 @@ fn update_user_attributes(user_id: Option<Uuid>, attributes: Option<Given>) -> J
     run(move || {
         caller::writable()?;
         let caller = caller::identified()?;
-        authorise(&caller, user_id, None)?;
+        let needs = authorise(&caller, user_id, None)?;
         let user = required(user_id, "user_id")?;
         let attributes = attributes::stored(required(attributes, "attributes")?.read()?)?;
         caller.must_dominate(user)?;
@@ -140,7 +146,7 @@ fn update_user_attributes(user_id: Option<Uuid>, attributes: Option<Given>) -> J
             merged.extend(new.clone());
         }
         attributes::stored(merged)?;
-        let record = Record::of(&caller, "update_user_attributes").to(Some(user));
+        let record = needs.into_iter().fold(Record::of(&caller, "update_user_attributes").to(Some(user)), Record::needing);
         if !users::merge_attributes(user, attributes) {
             return Err(Code::USER_NOT_FOUND.into());
         }
@@ -162,6 +168,7 @@ fn delete_user(user_id: Option<Uuid>) -> bool {
         // That may have run code of the caller's, after which all is asked anew.
         let caller = caller::latest().identified()?;
         authorise_deletion(&caller, user_id)?;
+        let (is_oneself, epoch) = (caller.user() == Some(user), callers::latest_epoch(user));
         match caller.must_dominate(user) {
             Err(Error { code: Code::USER_NOT_FOUND, .. }) => return Ok(false),
             other => other?,
@@ -171,7 +178,6 @@ fn delete_user(user_id: Option<Uuid>) -> bool {
         }
         let record = Record::of(&caller, "delete_user").to(Some(user));
         let before = users::json(user);
-        let (is_oneself, epoch) = (caller.user() == Some(user), callers::latest_epoch(user));
         match users::delete(user, is_oneself) {
             Some((_, Some(table))) => return Err(Error::about(Code::USER_IN_USE, table)),
             Some((false, None)) => return Ok(false),
@@ -182,14 +188,11 @@ fn delete_user(user_id: Option<Uuid>) -> bool {
             }
         }
         let record = record.with("before", before.map_or(Value::Null, |user| json!({"email": user["email"], "roles": user["roles"]})));
+        // The session of whoever deletes themselves is gone with them.
         if is_oneself {
-            // The session is gone with the user. Whoever was thrown out while the deletion waited for somebody must not go on with it.
-            if callers::latest_epoch(user) != epoch {
-                return Err(Code::INVALID_SESSION.into());
-            }
-            record.ok_at_last();
+            record.ok_ending(epoch)?
         } else {
-            record.ok()?;
+            record.needing("user:delete").ok()?
         }
         Ok(true)
     })
@@ -204,25 +207,26 @@ fn authorise_deletion(caller: &Caller, user: Option<Uuid>) -> Result<()> {
     }
 }
 
-/// Which permissions a patch needs: oneself or user:update, and for some fields one more.
-fn authorise(caller: &Caller, user: Option<Uuid>, patch: Option<&Value>) -> Result<()> {
+/// The permissions that a patch needs, all of which the caller holds: none of oneself, or user:update, and for some fields one more.
+fn authorise(caller: &Caller, user: Option<Uuid>, patch: Option<&Value>) -> Result<Vec<&'static str>> {
     let keys = patch.map_or(Keys::default(), Keys::of);
-    if keys.email || keys.roles || keys.ban {
+    let is_sensitive = keys.email || keys.roles || keys.ban;
+    if is_sensitive {
         caller.must_be_oneself()?;
     }
     let is_oneself = user.is_some() && user == caller.user();
-    if !is_oneself || keys.email || keys.roles || keys.ban {
-        caller.must_hold("user:update").map_err(|error| match is_oneself && keys.email {
-            true => error.with_hint("change_email asks for another address of one's own"),
-            false => error,
-        })?;
-    }
-    for (touched, permission) in [(keys.email, "user:set-email"), (keys.roles, "user:set-role"), (keys.ban, "user:ban")] {
-        if touched {
-            caller.must_hold(permission)?;
-        }
-    }
-    Ok(())
+    let needs = [
+        (!is_oneself || is_sensitive, "user:update"),
+        (keys.email, "user:set-email"),
+        (keys.roles, "user:set-role"),
+        (keys.ban, "user:ban"),
+    ];
+    let needs: Vec<_> = needs.into_iter().filter(|(needed, _)| *needed).map(|(_, permission)| permission).collect();
+    needs.iter().try_for_each(|permission| caller.must_hold(permission)).map_err(|error| match is_oneself && keys.email {
+        true => error.with_hint("change_email asks for another address of one's own"),
+        false => error,
+    })?;
+    Ok(needs)
 }
 
 fn update_row(user: Uuid, patch: UserPatch) -> Result<()> {

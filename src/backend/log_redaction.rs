@@ -94,12 +94,17 @@ fn is_tree(message: &[u8]) -> bool {
 /// EXECUTE and whatever may stand between it and a name.
 fn executes(statement: &[u8]) -> bool {
     const EXECUTE: &[u8] = b"execute";
-    let others = [b"function".as_slice(), b"procedure", b"on "];
+    let is_space = |octet: &u8| octet.is_ascii_whitespace() || *octet == 0x0b;
+    let others = [b"function".as_slice(), b"procedure", b"on"];
     statement.windows(EXECUTE.len()).enumerate().filter(|(_, window)| window.eq_ignore_ascii_case(EXECUTE)).any(|(at, _)| {
         let rest = &statement[at + EXECUTE.len()..];
-        let next = rest.trim_ascii_start();
+        let next = &rest[rest.iter().take_while(|octet| is_space(octet)).count()..];
         let ends = next.len() < rest.len() || [b"/*".as_slice(), b"--", b"\""].iter().any(|start| rest.starts_with(start));
-        ends && !others.iter().any(|word| next.get(..word.len()).is_some_and(|next| next.eq_ignore_ascii_case(word)))
+        // "grant execute on", "execute function f()" of a trigger.
+        let is_other = |word: &&[u8]| {
+            next.get(..word.len()).is_some_and(|next| next.eq_ignore_ascii_case(word)) && next.get(word.len()).is_some_and(is_space)
+        };
+        ends && !others.iter().any(is_other)
     })
 }
 

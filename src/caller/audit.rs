@@ -1,10 +1,10 @@
 //! What is written down about a deed.
 
-use super::{Caller, Origin, Person};
-use crate::backend::raise::could_not_serialize;
-use crate::backend::state;
-use crate::error::{Code, Result};
+use super::{Caller, Origin};
+use crate::backend::{index, state};
+use crate::error::{Code, Error, Result};
 use crate::store::audit::{self, Line};
+use crate::store::{Mode, callers};
 use pgrx::Uuid;
 use serde_json::{Map, Value, json};
 
@@ -15,10 +15,10 @@ pub struct Record {
     actor: Option<Uuid>,
     impersonator: Option<Uuid>,
     session: Option<Uuid>,
-    person: Option<Person>,
+    caller: Caller,
+    needs: Vec<&'static str>,
     target: Option<Uuid>,
     details: Map<String, Value>,
-    changes_rights: bool,
 }
 
 impl Record {
@@ -30,10 +30,10 @@ impl Record {
             actor: session.map(|session| session.user),
             impersonator: session.and_then(|session| session.impersonator),
             session: session.map(|session| session.id),
-            person: caller.person().cloned(),
+            caller: caller.clone(),
+            needs: Vec::new(),
             target: None,
             details: Map::new(),
-            changes_rights: false,
         }
     }
 
@@ -61,30 +61,52 @@ impl Record {
         self
     }
 
-    /// Writes the line: it went well, and whoever did it may still do it. INVALID_SESSION otherwise: a deed may have waited for a lock, which a
-    /// stranger can hold for as long as they like, and no policy has asked since.
+    /// What the caller must hold for it.
+    pub fn needing(mut self, permission: &'static str) -> Self {
+        self.needs.push(permission);
+        self
+    }
+
+    /// Writes the line: it went well, and whoever did it may still do it, or the error that says why not. A deed may have waited for a lock,
+    /// which a stranger can hold for as long as they like, and no policy has asked since.
     pub fn ok(self) -> Result<()> {
-        if let Some(person) = &self.person {
-            let now = super::latest().identified()?;
-            let now = now.person().filter(|now| now.session.id == person.session.id).ok_or(Code::INVALID_SESSION)?;
-            // Whoever acts on themselves may have changed what they hold. The others ask again, and are told what they lack.
-            if self.target != Some(person.session.user) && !self.changes_rights && !now.rights.1.dominates(&person.rights.1) {
-                could_not_serialize();
+        match &self.caller {
+            Caller::User(person) => {
+                let now = super::latest().identified()?;
+                now.person().filter(|now| now.session.id == person.session.id).ok_or(Code::INVALID_SESSION)?;
+                self.needs.iter().try_for_each(|permission| now.must_hold(permission))?;
+                let other = self.target.filter(|target| *target != person.session.user && !self.needs.is_empty());
+                if other.is_some_and(|target| !index::as_seen_by(Mode::Write, || now.dominates(target))) {
+                    return Err(Code::TARGET_OUTRANKS_YOU.into());
+                }
+            }
+            Caller::DatabaseRole if !matches!(super::latest(), Caller::DatabaseRole) => {
+                return Err(Error::about(Code::PERMISSION_DENIED, "auth_admin"));
+            }
+            _ => {}
+        }
+        self.ok_at_last();
+        Ok(())
+    }
+
+    /// The same of a deed that ends the session it was done with: what the epoch must be now.
+    pub fn ok_ending(self, epoch: i64) -> Result<()> {
+        if let Some(user) = self.caller.user() {
+            if callers::latest_epoch(user) != epoch {
+                return Err(Code::INVALID_SESSION.into());
+            }
+            let (_, holdings) = callers::holdings_of_user(Mode::Latest, user);
+            if let Some(lacking) = self.needs.iter().find(|permission| !holdings.holds(permission)) {
+                return Err(Error::about(Code::PERMISSION_DENIED, *lacking));
             }
         }
         self.ok_at_last();
         Ok(())
     }
 
-    /// Writes the line of a deed that asks for no rights, or that ends what its caller was: it went well.
+    /// Writes the line of a deed for which nothing is needed, or that takes something away from the caller: it went well.
     pub fn ok_at_last(self) {
         self.write("ok", &Origin::of_connection());
-    }
-
-    /// A deed after which its caller may hold something else.
-    pub fn changing_rights(mut self) -> Self {
-        self.changes_rights = true;
-        self
     }
 
     /// Writes the line: it went well, from there.

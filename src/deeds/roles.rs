@@ -7,7 +7,8 @@ use crate::error::{Code, Error, Result, invalid};
 use crate::store::{callers, user_roles};
 use pgrx::Uuid;
 
-/// The argument `roles`, sorted: not empty, every one exists, and none holds what the caller lacks.
+/// The argument `roles`, sorted: not empty, every one exists, and none holds what the caller lacks. Nothing is locked yet: the user to whom
+/// they are given comes first.
 pub fn grantable(roles: Vec<Option<String>>) -> Result<Vec<String>> {
     let mut roles = roles.into_iter().collect::<Option<Vec<String>>>().ok_or_else(|| invalid("roles"))?;
     if roles.is_empty() {
@@ -15,18 +16,29 @@ pub fn grantable(roles: Vec<Option<String>>) -> Result<Vec<String>> {
     }
     roles.sort_unstable();
     roles.dedup();
-    if !callers::hold_roles(&roles) {
+    must_be_grantable(&roles)?;
+    Ok(roles)
+}
+
+/// Keeps these roles as they are until we are done, if they are still grantable.
+pub fn hold(roles: &[String]) -> Result<()> {
+    if !callers::hold_roles(roles) {
         return Err(Error::about(Code::INVALID_ROLE, "roles"));
     }
-    match callers::dominates_roles(&roles) {
+    must_be_grantable(roles)
+}
+
+fn must_be_grantable(roles: &[String]) -> Result<()> {
+    match callers::dominates_roles(roles) {
         None => Err(Error::about(Code::INVALID_ROLE, "roles")),
         Some(false) => Err(Code::TARGET_OUTRANKS_YOU.into()),
-        Some(true) => Ok(roles),
+        Some(true) => Ok(()),
     }
 }
 
 /// Makes these the roles of a user, but never takes the last active administrator away.
 pub fn replace(caller: &Caller, user: Uuid, roles: &[String]) -> Result<()> {
+    hold(roles)?;
     if !roles.iter().any(|role| role == permission::ADMIN) && user_roles::is_last_admin(user) {
         return Err(Code::LAST_ADMIN.into());
     }

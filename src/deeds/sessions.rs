@@ -10,6 +10,7 @@ use crate::domain::access_token::{self, Claims};
 use crate::domain::address;
 use crate::domain::token::{is_token, new_token, random_bytes, token_hash};
 use crate::error::Code;
+use crate::store::callers;
 use crate::store::sessions::{self, Fresh, NewSession, Proof, RenderedSession};
 use crate::store::users::{RenderedUser, Standing};
 use pgrx::Uuid;
@@ -35,7 +36,8 @@ pub fn open(user: Uuid, epoch: i64, proof: Proof, remember_me: bool, origin: &Or
         address: origin.address,
         agent: origin.agent.as_deref(),
     })?;
-    Some(Opened { session, token })
+    // Whoever was banned while this waited for a lock of theirs gets no access token: others than us may believe it for as long as it says.
+    (callers::latest_epoch(user) == epoch).then_some(Opened { session, token })
 }
 
 impl Opened {

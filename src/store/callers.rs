@@ -95,9 +95,9 @@ pub fn epoch(user: Uuid) -> i64 {
     index::rows(&EPOCHS, &Key::Uuid(user), |row| row.value::<i64>(3)).iter().sum()
 }
 
-/// The same by the transaction's snapshot.
+/// The same as the calling statement sees it.
 pub fn epoch_seen(user: Uuid) -> i64 {
-    index::as_seen_by(Mode::Write, || epoch(user))
+    index::as_seen_by(Mode::Read, || epoch(user))
 }
 
 /// The same as of now.

@@ -11,32 +11,29 @@ pub fn read(gateways: Vec<String>) -> Vec<(String, String)> {
         "with ours as (
              select n.oid, n.nspname, n.nspowner, n.nspacl from pg_catalog.pg_namespace n
               where n.nspname operator(pg_catalog.=) any ('{auth,auth_private}')),
-         grants (acl, owner, text) as (
-             select a.acl, a.owner,
+         grants (acl, owner, is_of_gateway, text) as (
+             select a.acl, a.owner, a.is_of_gateway,
                     (select coalesce(pg_catalog.string_agg(g.line, ' ' order by g.line using operator(pg_catalog.<)), 'nobody')
                        from (select pg_catalog.format('%s:%s', case when x.grantee operator(pg_catalog.=) 0 then 'public' else x.grantee::pg_catalog.regrole::pg_catalog.text end, x.privilege_type) as line
                                from pg_catalog.aclexplode(a.acl) x
                               where x.grantee operator(pg_catalog.<>) a.owner
-                                and not (x.privilege_type operator(pg_catalog.=) any ('{USAGE,EXECUTE}') and not x.is_grantable
+                                and not (a.is_of_gateway and x.privilege_type operator(pg_catalog.=) any ('{USAGE,EXECUTE}') and not x.is_grantable
                                          and exists (select from pg_catalog.pg_roles r where r.oid operator(pg_catalog.=) x.grantee
-                                                        and r.rolname::pg_catalog.text operator(pg_catalog.=) any ($1::pg_catalog.text[]))
-                                         and (exists (select from ours n where n.nspname operator(pg_catalog.=) 'auth' and n.nspacl operator(pg_catalog.=) a.acl)
-                                              or exists (select from pg_catalog.pg_proc f
-                                                          where f.oid operator(pg_catalog.=) pg_catalog.to_regprocedure('auth.postgrest_config()')
-                                                            and f.proacl operator(pg_catalog.=) a.acl)))) g)
-               from (select o.nspacl, o.nspowner from ours o
-                     union select c.relacl, c.relowner from pg_catalog.pg_class c join ours o on o.oid operator(pg_catalog.=) c.relnamespace
-                     union select p.proacl, p.proowner from pg_catalog.pg_proc p join ours o on o.oid operator(pg_catalog.=) p.pronamespace
-                     union select t.attacl, c.relowner from pg_catalog.pg_attribute t join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) t.attrelid
-                                                        join ours o on o.oid operator(pg_catalog.=) c.relnamespace) a (acl, owner)
+                                                        and r.rolname::pg_catalog.text operator(pg_catalog.=) any ($1::pg_catalog.text[])))) g)
+               from (select o.nspacl, o.nspowner, o.nspname operator(pg_catalog.=) 'auth' from ours o
+                     union select c.relacl, c.relowner, false from pg_catalog.pg_class c join ours o on o.oid operator(pg_catalog.=) c.relnamespace
+                     union select p.proacl, p.proowner, p.oid::pg_catalog.regprocedure::pg_catalog.text operator(pg_catalog.=) 'auth.postgrest_config()' from pg_catalog.pg_proc p join ours o on o.oid operator(pg_catalog.=) p.pronamespace
+                     union select t.attacl, c.relowner, false from pg_catalog.pg_attribute t join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) t.attrelid
+                                                        join ours o on o.oid operator(pg_catalog.=) c.relnamespace) a (acl, owner, is_of_gateway)
               where a.acl is not null)
          select pg_catalog.format('schema %s', o.nspname), coalesce(g.text, 'default')
            from ours o left join grants g on g.acl operator(pg_catalog.=) o.nspacl and g.owner operator(pg_catalog.=) o.nspowner
+                          and g.is_of_gateway operator(pg_catalog.=) (o.nspname operator(pg_catalog.=) 'auth')
          union all
          select pg_catalog.format('relation %s', c.oid::pg_catalog.regclass),
                 pg_catalog.format('%s, owner %s, row security %s %s, granted to %s', c.relkind, c.relowner::pg_catalog.regrole, c.relrowsecurity, c.relforcerowsecurity, coalesce(g.text, 'nobody'))
            from pg_catalog.pg_class c join ours o on o.oid operator(pg_catalog.=) c.relnamespace
-           left join grants g on g.acl operator(pg_catalog.=) c.relacl and g.owner operator(pg_catalog.=) c.relowner
+           left join grants g on not g.is_of_gateway and g.acl operator(pg_catalog.=) c.relacl and g.owner operator(pg_catalog.=) c.relowner
           where c.relkind operator(pg_catalog.=) any ('{r,v,S,m,f,p}')
          union all
          select pg_catalog.format('column %s.%s', c.oid::pg_catalog.regclass, t.attname),
@@ -45,7 +42,7 @@ pub fn read(gateways: Vec<String>) -> Vec<(String, String)> {
                                   coalesce(g.text, 'nobody'))
            from pg_catalog.pg_attribute t join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) t.attrelid
            join ours o on o.oid operator(pg_catalog.=) c.relnamespace
-           left join grants g on g.acl operator(pg_catalog.=) t.attacl and g.owner operator(pg_catalog.=) c.relowner
+           left join grants g on not g.is_of_gateway and g.acl operator(pg_catalog.=) t.attacl and g.owner operator(pg_catalog.=) c.relowner
           where c.relkind operator(pg_catalog.=) any ('{r,v}') and t.attnum operator(pg_catalog.>) 0 and not t.attisdropped
          union all
          -- PostgreSQL 16 and later leave the alias out where there is but one.
@@ -59,6 +56,7 @@ pub fn read(gateways: Vec<String>) -> Vec<(String, String)> {
            from pg_catalog.pg_proc p join ours o on o.oid operator(pg_catalog.=) p.pronamespace
            join pg_catalog.pg_language l on l.oid operator(pg_catalog.=) p.prolang
            left join grants g on g.acl operator(pg_catalog.=) p.proacl and g.owner operator(pg_catalog.=) p.proowner
+                          and g.is_of_gateway operator(pg_catalog.=) (p.oid::pg_catalog.regprocedure::pg_catalog.text operator(pg_catalog.=) 'auth.postgrest_config()')
          union all
          select pg_catalog.format('policy %s of %s', y.polname, y.polrelid::pg_catalog.regclass),
                 pg_catalog.format('%s to %s, permissive %s, using %s, check %s', y.polcmd,

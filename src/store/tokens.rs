@@ -20,6 +20,8 @@ pub fn is_live(token_hash: [u8; 32], purpose: Kind) -> bool {
 /// What a token has proved.
 pub struct Verified {
     pub user: Uuid,
+    /// Whether the token was for another address.
+    pub is_change: bool,
     /// The address before, where the token was for another.
     pub former_address: Option<String>,
     /// Whether the ways to sign in from before were removed.
@@ -38,6 +40,7 @@ pub fn verify_address(token_hash: [u8; 32]) -> Option<Verified> {
             let is_change = row.get::<String>(2).as_deref() == Some(Kind::ChangeEmail.name());
             Some(Verified {
                 user: row.get(1)?,
+                is_change,
                 former_address: row.get(3).filter(|_| is_change),
                 unproven_removed: row.get(4).unwrap_or(false),
                 is_taken: row.get(5).unwrap_or(false),
