@@ -9,7 +9,7 @@ use crate::domain::message::Kind;
 use crate::domain::{email::Email, token};
 use crate::error::{Code, Error, invalid, required};
 use crate::store::attempts::Subjects;
-use crate::store::{callers, messages, tokens, users};
+use crate::store::{Mode, callers, messages, tokens, users};
 use pgrx::pg_extern;
 use serde_json::json;
 
@@ -44,7 +44,7 @@ fn verify_email(token: Option<String>) -> Json {
         }
         // A change of address dies with the sessions, which may have been ended since we looked: while we waited for whoever else wants the address,
         // or before, where the snapshot is older.
-        if verified.is_change && callers::latest_epoch(verified.user) != callers::epoch_seen(verified.user) {
+        if verified.is_change && callers::epoch(Mode::Latest, verified.user) != callers::epoch(Mode::Read, verified.user) {
             return Err(Code::INVALID_TOKEN.into());
         }
         let user = users::json(verified.user).ok_or(Code::INVALID_TOKEN)?;

@@ -86,9 +86,7 @@ fn import(rows: Vec<Option<serde_json::Value>>) -> Vec<Outcome> {
     let mut futile = 0;
     while !waiting.is_empty() {
         let left = waiting.len();
-        // A unique key that is not ours is in no look-up: what it has against these rows is reported as it stands.
-        let create = if futile < MAX_FUTILE { imports::create_unless_taken } else { imports::create };
-        waiting = round(waiting, &mut outcomes, create);
+        waiting = round(waiting, &mut outcomes, futile < MAX_FUTILE);
         futile = if waiting.len() < left { 0 } else { futile + 1 };
         // What somebody has taken meanwhile, the next round sees, but not in an older snapshot.
         if futile > 0 && state::keeps_snapshot() {
@@ -112,8 +110,9 @@ fn checked(row: serde_json::Value) -> Result<UserImport> {
     Ok(user)
 }
 
-/// Creates those whom nothing stands in the way of; returns those who must wait for one of these, and all where somebody has been faster.
-fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome], create: imports::Create) -> Vec<(usize, UserImport)> {
+/// Creates those whom nothing stands in the way of; returns those who must wait for one of these, and all where somebody has been faster. Without `gives_way`
+/// what stands in the way is reported as it stands: a unique key that is not ours is in no look-up.
+fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome], gives_way: bool) -> Vec<(usize, UserImport)> {
     let holders = imports::holders(users.iter().map(|(_, user)| user.email.clone()).collect());
     let ids = imports::taken_ids(users.iter().filter_map(|(_, user)| own_id(user)).collect());
     let (providers, provider_ids) = users.iter().flat_map(|(_, user)| user.accounts.clone()).unzip();
@@ -145,7 +144,14 @@ fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome], create: impo
     if now.is_empty() {
         return later;
     }
-    if create(&now.iter().map(|(_, id, user)| (*id, user)).collect::<Vec<_>>(), ids::new) {
+    let rows: Vec<_> = now.iter().map(|(_, id, user)| (*id, user)).collect();
+    let done = if gives_way {
+        imports::create_unless_taken(&rows, ids::new)
+    } else {
+        imports::create(&rows, ids::new);
+        true
+    };
+    if done {
         for (number, id, _) in now {
             outcomes[number].user = Some(id);
         }

@@ -9,7 +9,7 @@ use crate::domain::password::Password;
 use crate::error::{Code, Result, required};
 use crate::store::attempts::Subjects;
 use crate::store::sessions::{self, Proof};
-use crate::store::{callers, passwords, tokens, users};
+use crate::store::{Mode, callers, passwords, tokens, users};
 use pgrx::{Uuid, pg_extern};
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn change_password(current_password: Option<String>, new_password: Option<String
         } else {
             sessions::freshen(session);
             record.ok()?;
-            WholeJson::of(&json!({"user": users::json(user), "session": sessions::json(session, Some(session)), "token": null}))
+            deeds::sessions::renewed(session, None, Some(session))
         };
         Ok(changed)
     })
@@ -95,7 +95,7 @@ fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke
     run(move || {
         let caller = caller::administrator("user:set-password")?;
         let user = required(user_id, "user_id")?;
-        let epoch = callers::latest_epoch(user);
+        let epoch = callers::epoch(Mode::Latest, user);
         let policy = config::password_policy();
         let password = new_password.map(|text| Password::chosen(&text, "new_password", &policy)).transpose()?;
         caller.must_dominate(user)?;

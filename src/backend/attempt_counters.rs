@@ -32,20 +32,20 @@ pub fn are_there() -> bool {
 
 /// Seconds to wait, where an attempt must not be made.
 pub fn may(subjects: &[Vec<u8>], most: i32, window: i32) -> Result<(), i64> {
-    if !are_there() {
-        return Ok(());
-    }
-    let (keys, now) = (keys(subjects), state::clock());
-    COUNTS.exclusive().may(&keys, most.unsigned_abs(), window.into(), now)
+    ask(subjects, |counts, keys, now| counts.may(keys, most.unsigned_abs(), window.into(), now))
 }
 
 /// Counts an attempt that is about to be made; seconds to wait instead, where it must not be.
 pub fn charge(subjects: &[Vec<u8>], most: i32, window: i32) -> Result<(), i64> {
+    ask(subjects, |counts, keys, now| counts.charge(keys, most.unsigned_abs(), window.into(), now))
+}
+
+fn ask(subjects: &[Vec<u8>], question: impl FnOnce(&mut Counts, &[Key], i64) -> Result<(), i64>) -> Result<(), i64> {
     if !are_there() {
         return Ok(());
     }
     let (keys, now) = (keys(subjects), state::clock());
-    COUNTS.exclusive().charge(&keys, most.unsigned_abs(), window.into(), now)
+    question(&mut COUNTS.exclusive(), &keys, now)
 }
 
 /// Clears a count.

@@ -7,7 +7,7 @@ use pgrx::datum::{DatumWithOid, FromDatum};
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 thread_local! {
     /// Plans by their text; kept for the life of the backend. Preparing costs four times what running does.
@@ -124,34 +124,34 @@ pub fn command(sql: &str) {
 }
 
 fn within_connection<T>(body: impl FnOnce() -> T) -> T {
-    // SAFETY: an error in between is a panic that ends in an ERROR, at which the server closes the connection and sets back the settings itself.
-    unsafe {
-        let settings = pin_settings();
-        pg_sys::SPI_connect();
-        let result = body();
-        pg_sys::SPI_finish();
-        if let Some(settings) = settings {
-            pg_sys::AtEOXact_GUC(true, settings);
+    let connected = || {
+        // SAFETY: an error in between is a panic that ends in an ERROR, at which the server closes the connection itself.
+        unsafe {
+            pg_sys::SPI_connect();
+            let result = body();
+            pg_sys::SPI_finish();
+            result
         }
-        result
-    }
+    };
+    if are_pinned() { connected() } else { settings::with(&PINNED, connected) }
 }
 
 /// What a caller has set must not change what our statements do: without "row_security" each of them would be an error, and with
 /// "quote_all_identifiers" names would be others. Nor may it show them: a plan that is printed has hashes and keys in it, as constants.
-unsafe fn pin_settings() -> Option<i32> {
-    // SAFETY: reads of the backend's own state, and settings that can be set by anybody at any time.
+const PINNED: [(&CStr, &CStr); 5] = [
+    (c"row_security", c"on"),
+    (c"quote_all_identifiers", c"off"),
+    (c"debug_print_parse", c"off"),
+    (c"debug_print_rewritten", c"off"),
+    (c"debug_print_plan", c"off"),
+];
+
+/// Whether all of it is so already, as it mostly is.
+fn are_pinned() -> bool {
+    // SAFETY: reads of the backend's own state.
     unsafe {
         let prints = pg_sys::Debug_print_parse || pg_sys::Debug_print_rewritten || pg_sys::Debug_print_plan;
-        if pg_sys::row_security && !pg_sys::quote_all_identifiers && !prints {
-            return None;
-        }
-        let level = pg_sys::NewGUCNestLevel();
-        settings::set(c"row_security", c"on", pg_sys::GucAction::GUC_ACTION_SAVE);
-        for name in [c"quote_all_identifiers", c"debug_print_parse", c"debug_print_rewritten", c"debug_print_plan"] {
-            settings::set(name, c"off", pg_sys::GucAction::GUC_ACTION_SAVE);
-        }
-        Some(level)
+        pg_sys::row_security && !pg_sys::quote_all_identifiers && !prints
     }
 }
 

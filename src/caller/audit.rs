@@ -92,7 +92,7 @@ impl Record {
     /// The same of a deed that ends the session it was done with: what the epoch must be now.
     pub fn ok_ending(self, epoch: i64) -> Result<()> {
         if let Some(user) = self.caller.user() {
-            if callers::latest_epoch(user) != epoch {
+            if callers::epoch(Mode::Latest, user) != epoch {
                 return Err(Code::INVALID_SESSION.into());
             }
             let (_, holdings) = callers::holdings_of_user(Mode::Latest, user);

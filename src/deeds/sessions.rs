@@ -10,9 +10,9 @@ use crate::domain::access_token::{self, Claims};
 use crate::domain::address;
 use crate::domain::token::{is_token, new_token, random_bytes, token_hash};
 use crate::error::Code;
-use crate::store::callers;
 use crate::store::sessions::{self, Fresh, NewSession, Proof, RenderedSession};
 use crate::store::users::{RenderedUser, Standing};
+use crate::store::{Mode, callers};
 use pgrx::Uuid;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ pub fn open(user: Uuid, epoch: i64, proof: Proof, remember_me: bool, origin: &Or
         agent: origin.agent.as_deref(),
     })?;
     // Whoever was banned while this waited for a lock of theirs gets no access token: others than us may believe it for as long as it says.
-    (callers::latest_epoch(user) == epoch).then_some(Opened { session, token })
+    (callers::epoch(Mode::Latest, user) == epoch).then_some(Opened { session, token })
 }
 
 impl Opened {
@@ -47,12 +47,10 @@ impl Opened {
         WholeJson::of(&Shown::of(self.session, self.token, None))
     }
 
-    /// The same of a session that takes the place of another, without an access token: refresh_session gives one.
+    /// The same of a session that takes the place of another, as [`renewed`].
     pub fn render_renewed(self, remember_me: bool) -> WholeJson {
         set_cookie(&self.token, remember_me.then(|| config::session_lifetime(true)));
-        let fresh = sessions::fresh(self.session, None);
-        let (user, session) = fresh.map_or((None, None), |fresh| (fresh.user, Some(fresh.session)));
-        WholeJson::of(&Renewed { user, session, token: self.token })
+        renewed(self.session, Some(self.token), None)
     }
 }
 
@@ -91,10 +89,17 @@ object_of!(Shown: user, token, session, access_token);
 struct Renewed {
     user: Option<RenderedUser>,
     session: Option<RenderedSession>,
-    token: String,
+    token: Option<String>,
 }
 
 object_of!(Renewed: user, token, session);
+
+/// What change_password returns, without an access token: refresh_session gives one. `current` is the session in use.
+pub fn renewed(session: Uuid, token: Option<String>, current: Option<Uuid>) -> WholeJson {
+    let fresh = sessions::fresh(session, current);
+    let (user, session) = fresh.map_or((None, None), |fresh| (fresh.user, Some(fresh.session)));
+    WholeJson::of(&Renewed { user, session, token })
+}
 
 impl Shown {
     /// A session and its token; `current` is the one in use.

@@ -86,23 +86,13 @@ fn live(key: SessionKey) -> Option<LiveSession> {
         place: row.place(),
     })?;
     let user = Key::Uuid(session.user);
-    let is_good = session.expires_at > state::clock() && key.epoch == epoch(session.user) && index::has(&USERS, &user);
+    let is_good = session.expires_at > state::clock() && key.epoch == epoch(Mode::Read, session.user) && index::has(&USERS, &user);
     is_good.then_some(session)
 }
 
 /// How often all of a user's sessions have been ended.
-pub fn epoch(user: Uuid) -> i64 {
-    index::rows(&EPOCHS, &Key::Uuid(user), |row| row.value::<i64>(3)).iter().sum()
-}
-
-/// The same as the calling statement sees it.
-pub fn epoch_seen(user: Uuid) -> i64 {
-    index::as_seen_by(Mode::Read, || epoch(user))
-}
-
-/// The same as of now.
-pub fn latest_epoch(user: Uuid) -> i64 {
-    index::as_seen_by(Mode::Latest, || epoch(user))
+pub fn epoch(mode: Mode, user: Uuid) -> i64 {
+    index::as_seen_by(mode, || index::rows(&EPOCHS, &Key::Uuid(user), |row| row.value::<i64>(3)).iter().sum())
 }
 
 /// A user's application roles, sorted, and what they hold together.

@@ -84,17 +84,14 @@ pub fn existing_roles(roles: Vec<String>) -> HashSet<String> {
     rows.into_iter().collect()
 }
 
-/// One of the two below.
-pub type Create = fn(&[(Uuid, &UserImport)], fn() -> Uuid) -> bool;
-
 /// Creates users whose ids, addresses and accounts are nobody's; false, and nothing is done, where one of them has become somebody's
 /// meanwhile. To ask before each row whether its keys are free would take a tenth of an import.
 pub fn create_unless_taken(users: &[(Uuid, &UserImport)], new_id: fn() -> Uuid) -> bool {
     unless_taken(|| create(users, new_id)).is_some()
 }
 
-/// Creates these users, with ids of `new_id` for their accounts; true.
-pub fn create(users: &[(Uuid, &UserImport)], new_id: fn() -> Uuid) -> bool {
+/// Creates these users, with ids of `new_id` for their accounts.
+pub fn create(users: &[(Uuid, &UserImport)], new_id: fn() -> Uuid) {
     fn column<T>(users: &[(Uuid, &UserImport)], of: impl Fn(&UserImport) -> T) -> Vec<T> {
         users.iter().map(|(_, user)| of(user)).collect()
     }
@@ -154,5 +151,4 @@ pub fn create(users: &[(Uuid, &UserImport)], new_id: fn() -> Uuid) -> bool {
          select w.id, w.hash from rows from (pg_catalog.unnest($1::pg_catalog.uuid[]), pg_catalog.unnest($2::pg_catalog.text[])) as w (id, hash)",
         &[ids.into(), hashes.into()],
     );
-    true
 }

@@ -22,7 +22,7 @@ pub fn find_credentials(email: &str) -> Option<Credentials> {
         let found = index::first(&USERS_BY_EMAIL, &Key::Text(email), |row| (row.value(1), row.value(3)));
         let (user, email_verified) = found.unwrap_or((ids::servers(uuid::Uuid::nil()), false));
         let hash = index::first(&PASSWORDS, &Key::Uuid(user), |row| row.value(2));
-        let standing = Standing { user, epoch: callers::epoch(user), email_verified, ban: users::ban(user) };
+        let standing = Standing { user, epoch: callers::epoch(Mode::Read, user), email_verified, ban: users::ban(user) };
         found.map(|_| Credentials { hash, standing })
     })
 }
