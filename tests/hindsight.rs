@@ -1,7 +1,7 @@
 //! Who was thrown out, banned or demoted while a statement or a snapshot of theirs was open does nothing with what it still shows.
 
 use crate::authority::{VERBS, arranged, fill};
-use pgrx_tests::{Database, PASSWORD};
+use pgrx_tests::{Actor, Database, PASSWORD};
 
 /// A statement that has begun before sees its session as it was; what it does is done now.
 #[test]
@@ -110,6 +110,25 @@ fn who_is_banned_is_nobody_at_the_next_statement_at_every_isolation_level() {
     }
 }
 
+/// What becomes of what `waiter` asks for, which `held` in an open transaction of `holder` keeps waiting while `end` is done.
+fn parked(db: &Database, waiter: &mut Actor, deed: &str, holder: &mut Actor, held: &str, end: impl FnOnce()) -> (Vec<String>, bool) {
+    holder.run(&format!("begin; {held}"));
+    let verb = deed.split_once('(').expect("a call").0.rsplit_once('.').expect("of ours").1;
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| waiter.print(deed));
+        db.until_it_waits(verb);
+        end();
+        holder.run("rollback");
+        waiting.join().expect("an outcome")
+    })
+}
+
+/// The SQLSTATE of what must have been refused.
+fn sqlstate((said, is_refused): &(Vec<String>, bool)) -> &str {
+    assert!(is_refused, "was not refused: {said:?}");
+    said[0].strip_prefix("ERROR ").and_then(|error| error.get(..5)).expect("an error")
+}
+
 /// A stranger's open transaction makes a statement wait, for as long as they like. What comes after the wait is done by who may do it then.
 #[test]
 fn what_has_waited_is_not_done_for_who_was_thrown_out_or_demoted_meanwhile() {
@@ -120,10 +139,10 @@ fn what_has_waited_is_not_done_for_who_was_thrown_out_or_demoted_meanwhile() {
     let referring = format!("insert into public.notes values ('{}')", victim.id);
     let id = victim.id;
     let deeds = [
-        (&taking, format!("select auth.update_user('{id}', '{{\"email\": \"taken@example.org\"}}')"), "update_user"),
-        (&taking, "select auth.create_user('taken@example.org')".to_owned(), "create_user"),
-        (&taking, "select auth.create_user('taken@example.org', roles => '{admin}')".to_owned(), "create_user"),
-        (&referring, format!("select auth.delete_user('{id}')"), "delete_user"),
+        (&taking, format!("select auth.update_user('{id}', '{{\"email\": \"taken@example.org\"}}')")),
+        (&taking, "select auth.create_user('taken@example.org')".to_owned()),
+        (&taking, "select auth.create_user('taken@example.org', roles => '{admin}')".to_owned()),
+        (&referring, format!("select auth.delete_user('{id}')")),
     ];
     let ends: [fn(uuid::Uuid) -> String; 3] = [
         |root| format!("select auth.ban_user('{root}')"),
@@ -133,33 +152,20 @@ fn what_has_waited_is_not_done_for_who_was_thrown_out_or_demoted_meanwhile() {
     let state = "select string_agg(email, ' ' order by email) from auth.users where email not like 'root%'";
     db.admin("Other");
     let before: String = db.dba().one(state);
-    for (n, (stranger, deed, verb)) in deeds.iter().enumerate() {
+    for (n, (stranger, deed)) in deeds.iter().enumerate() {
         for (m, end) in ends.iter().enumerate() {
-            let (mut root, mut holder) = (db.admin(&format!("Root{n}{m}")), db.app());
-            let root_id = root.id;
-            holder.run(&format!("begin; {stranger}"));
-            let sqlstate = std::thread::scope(|scope| {
-                let waiting = scope.spawn(|| root.refused(deed).sqlstate);
-                db.until_it_waits(verb);
-                db.service().run(&end(root_id));
-                holder.run("rollback");
-                waiting.join().expect("a refusal")
-            });
-            assert!(["28000", "42501", "40001"].contains(&sqlstate.as_str()), "{deed}: {sqlstate}");
+            let mut root = db.admin(&format!("Root{n}{m}"));
+            let end = end(root.id);
+            let outcome = parked(&db, &mut root, deed, &mut db.app(), stranger, || db.service().run(&end));
+            assert!(["28000", "42501", "40001"].contains(&sqlstate(&outcome)), "{deed}: {outcome:?}");
             assert_eq!(db.dba().one::<String>(state), before, "{deed}");
         }
     }
     // And of oneself: whoever has stolen a session deletes nobody with it after it was ended.
-    let (mut thief, mut holder) = (victim, db.app());
-    holder.run(&format!("begin; {referring}"));
-    let sqlstate = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| thief.refused(&format!("select auth.delete_user('{id}')")).sqlstate);
-        db.until_it_waits("delete_user");
-        db.signed_in("Victim").run("select auth.revoke_sessions()");
-        holder.run("rollback");
-        waiting.join().expect("a refusal")
-    });
-    assert!(["28000", "42501"].contains(&sqlstate.as_str()), "{sqlstate}");
+    let (mut thief, deed) = (victim, format!("select auth.delete_user('{id}')"));
+    let end = || db.signed_in("Victim").run("select auth.revoke_sessions()");
+    let outcome = parked(&db, &mut thief, &deed, &mut db.app(), &referring, end);
+    assert!(["28000", "42501"].contains(&sqlstate(&outcome)), "{outcome:?}");
     assert_eq!(db.dba().one::<String>(state), before);
     // Where nobody was thrown out it is done.
     db.admin("Root").run(&format!("select auth.delete_user('{id}')"));
@@ -213,26 +219,6 @@ fn an_older_snapshot_does_not_bring_a_change_of_address_back() {
     assert_eq!(db.dba().one::<String>("select email from auth.users"), "ann@example.org");
 }
 
-/// Whatever `waiter` asks for while `holder` keeps it waiting, what `end` does meanwhile, and what becomes of it.
-fn parked(
-    db: &Database,
-    waiter: &mut pgrx_tests::Actor,
-    deed: &str,
-    holder: &mut pgrx_tests::Actor,
-    held: &str,
-    end: &str,
-) -> (Vec<String>, bool) {
-    holder.run(&format!("begin; {held}"));
-    let verb = deed.split_once('(').expect("a call").0.rsplit_once('.').expect("of ours").1;
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| waiter.print(deed));
-        db.until_it_waits(verb);
-        db.dba().run(end);
-        holder.run("rollback");
-        waiting.join().expect("an outcome")
-    })
-}
-
 #[test]
 fn no_change_of_address_is_completed_after_the_sessions_were_ended() {
     let db = Database::new();
@@ -243,7 +229,7 @@ fn no_change_of_address_is_completed_after_the_sessions_were_ended() {
         let verify = format!("select auth.verify_email('{}')", db.mailed_token("change-email", &format!("thief{n}@example.org")));
         let taking = format!("select auth.sign_up('thief{n}@example.org', '{PASSWORD}')");
         let end = format!("select auth.{end}('{}')", ann.id);
-        let (said, is_refused) = parked(&db, &mut db.app(), &verify, &mut db.app(), &taking, &end);
+        let (said, is_refused) = parked(&db, &mut db.app(), &verify, &mut db.app(), &taking, || db.dba().run(&end));
         assert!(is_refused && said[0].contains("INVALID_TOKEN"), "{said:?}");
         assert_eq!(db.dba().one::<i64>(&format!("select count(*) from auth.users where email = 'thief{n}@example.org'")), 0);
     }
@@ -255,7 +241,7 @@ fn nobody_sets_their_own_password_after_they_were_thrown_out() {
     let db = Database::new();
     db.admin("Other");
     let change = |revoke| format!("select auth.change_password('{PASSWORD}', 'another fine password', {revoke})");
-    let set = |root: &pgrx_tests::Actor, revoke| format!("select auth.set_user_password('{}', 'another fine password', {revoke})", root.id);
+    let set = |root: &Actor, revoke| format!("select auth.set_user_password('{}', 'another fine password', {revoke})", root.id);
     let ends: [fn(uuid::Uuid) -> String; 3] = [
         |id| format!("select auth.revoke_user_sessions('{id}')"),
         |id| format!("select auth.ban_user('{id}')"),
@@ -275,7 +261,7 @@ fn nobody_sets_their_own_password_after_they_were_thrown_out() {
                     continue;
                 }
                 let id = root.id;
-                let (said, is_refused) = parked(&db, &mut root, &deed, &mut same, held, &end(id));
+                let (said, is_refused) = parked(&db, &mut root, &deed, &mut same, held, || db.dba().run(&end(id)));
                 assert!(is_refused, "{deed} {}: {said:?}", end(id));
                 db.dba().run(&format!("select auth.unban_user('{id}'), auth.set_user_roles('{id}', '{{admin}}')"));
                 root = db.signed_in(&format!("Root{n}{m}"));
@@ -295,19 +281,20 @@ fn what_has_waited_is_not_done_to_who_outranks_by_now_nor_by_a_role_that_is_trus
     root.run(&format!("select auth.set_user_roles('{}', '{{growing}}')", target.id));
     let taking = format!("select auth.sign_up('taken@example.org', '{PASSWORD}')");
     let update = |id| format!("select auth.update_user('{id}', '{{\"email\": \"taken@example.org\", \"email_verified\": true}}')");
-    let (said, is_refused) =
-        parked(&db, &mut helper, &update(target.id), &mut db.app(), &taking, "select auth.define_user_role('growing', '{user:ban}')");
+    let promotion = || db.dba().run("select auth.define_user_role('growing', '{user:ban}')");
+    let (said, is_refused) = parked(&db, &mut helper, &update(target.id), &mut db.app(), &taking, promotion);
     assert!(is_refused && said[0].contains("TARGET_OUTRANKS_YOU"), "{said:?}");
     // One's own, by a permission that is gone.
     let demotion = format!("select auth.set_user_roles('{}', '{{user}}')", helper.id);
     let own = update(helper.id);
-    let (said, is_refused) = parked(&db, &mut helper, &own, &mut db.app(), &taking, &demotion);
+    let (said, is_refused) = parked(&db, &mut helper, &own, &mut db.app(), &taking, || db.dba().run(&demotion));
     assert!(is_refused && said[0].contains("PERMISSION_DENIED: user:"), "{said:?}");
     // A database role.
     db.dba().run("create role retiring login; grant auth_admin to retiring");
     let mut retiring = db.dba();
     retiring.run("set session authorization retiring");
-    let (said, is_refused) = parked(&db, &mut retiring, &update(target.id), &mut db.app(), &taking, "revoke auth_admin from retiring");
+    let (said, is_refused) =
+        parked(&db, &mut retiring, &update(target.id), &mut db.app(), &taking, || db.dba().run("revoke auth_admin from retiring"));
     assert!(is_refused, "{said:?}");
     assert_eq!(db.dba().one::<i64>("select count(*) from auth.users where email = 'taken@example.org'"), 0);
     db.dba().run("drop role retiring");
@@ -319,21 +306,18 @@ fn no_access_token_is_signed_after_a_ban() {
     db.admin("Other");
     let mut ann = db.user("Ann");
     let (id, own) = (ann.id, format!("select auth.update_user('{}', '{{\"name\": \"x\"}}')", ann.id));
-    let (said, is_refused) = parked(
-        &db,
-        &mut db.app(),
-        &format!("select auth.sign_in('ann@example.org', '{PASSWORD}')"),
-        &mut ann,
-        &own,
-        &format!("select auth.ban_user('{id}')"),
-    );
+    let (said, is_refused) =
+        parked(&db, &mut db.app(), &format!("select auth.sign_in('ann@example.org', '{PASSWORD}')"), &mut ann, &own, || {
+            db.dba().run(&format!("select auth.ban_user('{id}')"))
+        });
     assert!(is_refused || said[0].contains("INVALID_EMAIL_OR_PASSWORD"), "{said:?}");
     db.dba().run(&format!("select auth.unban_user('{id}')"));
     let (mut ann, mut anybody) = (db.signed_in("Ann"), db.app());
     db.dba().run("update auth.sessions set updated_at = updated_at - interval '2 days', created_at = created_at - interval '2 days'");
     let ending = format!("select auth.revoke_session('{}')", ann.session);
     let refresh = format!("select auth.refresh_session('{}')", ann.token);
-    let (said, is_refused) = parked(&db, &mut anybody, &refresh, &mut ann, &ending, &format!("select auth.ban_user('{id}')"));
+    let (said, is_refused) =
+        parked(&db, &mut anybody, &refresh, &mut ann, &ending, || db.dba().run(&format!("select auth.ban_user('{id}')")));
     assert!(is_refused && said[0].contains("INVALID_SESSION"), "{said:?}");
 }
 
