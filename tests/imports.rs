@@ -195,6 +195,41 @@ fn whoever_takes_an_address_at_the_same_moment_keeps_it_and_stops_nobody_else() 
 }
 
 #[test]
+fn two_imports_of_the_same_rows_in_other_orders_do_not_stop_each_other() {
+    let db = Database::new();
+    let addresses = |names: [&str; 3]| json!(names.map(|name| json!({"email": format!("{name}@example.org")})));
+    let accounts = |ids: [(&str, &str); 3]| {
+        json!(ids.map(
+            |(name, id)| json!({"email": format!("{name}@example.org"), "accounts": [{"provider": "github", "provider_user_id": id}]})
+        ))
+    };
+    for (held, one, other, taken) in [
+        ("auth.create_user(name || '@example.org')", addresses(["x", "m", "y"]), addresses(["y", "n", "x"]), "exists"),
+        (
+            "auth.sign_in_with_provider('github', name)",
+            accounts([("a1", "x"), ("a2", "m"), ("a3", "y")]),
+            accounts([("b1", "y"), ("b2", "n"), ("b3", "x")]),
+            "ACCOUNT_ALREADY_LINKED",
+        ),
+    ] {
+        let (mut holder, mut first, mut second) = (db.service(), db.service(), db.service());
+        // Each comes as far as its second row, and then to what the other has begun with, were that the order.
+        holder.run(&format!("begin; select {held} from unnest('{{m,n}}'::text[]) as name"));
+        let outcomes = std::thread::scope(|scope| {
+            let first = scope.spawn(|| first.print(&format!("select status from auth.import_users('{one}')")));
+            let second = scope.spawn(|| second.print(&format!("select status from auth.import_users('{other}')")));
+            until("both wait", || {
+                db.dba().one::<i64>("select count(*) from pg_stat_activity where query ~ 'import_users' and wait_event_type = 'Lock'") == 2
+            });
+            holder.run("rollback");
+            [first.join().expect("an outcome").0, second.join().expect("an outcome").0]
+        });
+        let late = [taken, "created", taken].map(str::to_owned).to_vec();
+        assert!(outcomes.contains(&vec!["created".to_owned(); 3]) && outcomes.contains(&late), "{outcomes:?}");
+    }
+}
+
+#[test]
 fn what_somebody_has_given_up_since_and_somebody_has_got_here_is_taken() {
     let db = Database::new();
     let (mut importer, mut other) = (db.service(), db.service());

@@ -144,6 +144,8 @@ fn round(users: Vec<(usize, UserImport)>, outcomes: &mut [Outcome], gives_way: b
     if now.is_empty() {
         return later;
     }
+    // In one order, or two imports of the same rows could wait for each other.
+    now.sort_unstable_by(|(.., one), (.., other)| one.email.cmp(&other.email));
     let rows: Vec<_> = now.iter().map(|(_, id, user)| (*id, user)).collect();
     let done = if gives_way {
         imports::create_unless_taken(&rows, ids::new)

@@ -90,7 +90,7 @@ pub fn create_unless_taken(users: &[(Uuid, &UserImport)], new_id: fn() -> Uuid) 
     unless_taken(|| create(users, new_id)).is_some()
 }
 
-/// Creates these users, with ids of `new_id` for their accounts.
+/// Creates these users, sorted by their addresses, with ids of `new_id` for their accounts.
 pub fn create(users: &[(Uuid, &UserImport)], new_id: fn() -> Uuid) {
     fn column<T>(users: &[(Uuid, &UserImport)], of: impl Fn(&UserImport) -> T) -> Vec<T> {
         users.iter().map(|(_, user)| of(user)).collect()
@@ -114,23 +114,19 @@ pub fn create(users: &[(Uuid, &UserImport)], new_id: fn() -> Uuid) {
             column(users, |user| user.created_at.clone()).into(),
         ],
     );
-    let each = |of: &dyn Fn(&UserImport) -> Vec<(String, String)>| -> (Vec<Uuid>, Vec<String>, Vec<String>) {
-        let rows = users.iter().flat_map(|(id, user)| of(user).into_iter().map(|(a, b)| (*id, a, b)));
-        let mut columns = (Vec::new(), Vec::new(), Vec::new());
-        for (id, a, b) in rows {
-            columns.0.push(id);
-            columns.1.push(a);
-            columns.2.push(b);
-        }
-        columns
+    let each = |of: &dyn Fn(&UserImport) -> Vec<String>| -> (Vec<Uuid>, Vec<String>) {
+        users.iter().flat_map(|(id, user)| of(user).into_iter().map(|text| (*id, text))).unzip()
     };
-    let (ids, roles, _) = each(&|user| user.roles.iter().map(|role| (role.clone(), String::new())).collect());
+    let (ids, roles) = each(&|user| user.roles.clone());
     run(
         "insert into auth.user_roles (user_id, role)
          select w.id, w.role from rows from (pg_catalog.unnest($1::pg_catalog.uuid[]), pg_catalog.unnest($2::pg_catalog.text[])) as w (id, role)",
         &[ids.into(), roles.into()],
     );
-    let (ids, providers, provider_ids) = each(&|user| user.accounts.clone());
+    let mut accounts: Vec<_> = users.iter().flat_map(|(id, user)| user.accounts.iter().map(|account| (account.clone(), *id))).collect();
+    // As users come by their addresses: two imports of the same accounts do not wait for each other.
+    accounts.sort_unstable();
+    let ((providers, provider_ids), ids): ((Vec<_>, Vec<_>), Vec<_>) = accounts.into_iter().unzip();
     let account_ids = new_ids(ids.len());
     run(
         "insert into auth.accounts (id, user_id, provider, provider_user_id)
@@ -139,7 +135,7 @@ pub fn create(users: &[(Uuid, &UserImport)], new_id: fn() -> Uuid) {
                            pg_catalog.unnest($4::pg_catalog.uuid[])) as w (id, provider, account, account_id)",
         &[ids.into(), providers.into(), provider_ids.into(), account_ids.into()],
     );
-    let (ids, hashes, _) = each(&|user| user.hash.iter().map(|hash| (hash.clone(), String::new())).collect());
+    let (ids, hashes) = each(&|user| user.hash.iter().cloned().collect());
     run(
         "insert into auth.accounts (id, user_id, provider, provider_user_id)
          select w.account_id, w.id, 'credential', w.id::pg_catalog.text

@@ -214,4 +214,10 @@ fn a_deadlock_that_no_caller_is_to_blame_for() {
     let mut two = History::default().having(call(9), 11, 12, fact()).having(call(9), 13, 90, fact());
     two.entries[1].transaction = 0;
     assert_eq!(deadlock(two), 0);
+    // Who had, and was calling anew when the other saw that it had been refused.
+    let ms = |number: Moment| number * 1_000_000;
+    let mut three = History::default().having(call(9), 11, 12, fact()).having(call(9), 13, ms(60), fact());
+    three.entries[1].transaction = 0;
+    let late = three.having(call(9), ms(61), ms(99), fact()).having(call(8), 10, ms(90), fact());
+    assert_eq!(lone_deadlocks(&late.refused("40P01 Process 8 waits for Lock; blocked by process 9.")).len(), 0);
 }

@@ -254,20 +254,19 @@ pub fn lone_deadlocks(history: &History) -> Vec<String> {
         // Only who has become somebody holds nothing yet.
         *before += usize::from(!matches!(entry.action, "use_session" | "uid"));
     }
-    let at = |pid: i32, moment: Moment| {
-        let calls = calls.get(&pid)?;
-        calls
-            .iter()
-            .filter(|(_, entry)| entry.invoked < moment && entry.returned + 5_000_000 > moment)
-            .max_by_key(|(_, entry)| entry.returned - entry.invoked)
+    // What a process can have been waiting in: a client may be slow to see that a call has ended, and another has begun by then.
+    let during = |pid: &i32, victim: &Entry| -> Vec<&(usize, &Entry)> {
+        let calls = calls.get(pid).into_iter().flatten();
+        calls.filter(|(_, entry)| entry.invoked < victim.returned && entry.returned > victim.invoked).collect()
     };
     let victims = history.entries.iter().filter(|entry| entry.outcome.starts_with("40P01"));
     let lone = victims.filter_map(|victim| {
         let numbers = victim.outcome.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse::<i32>().ok());
         let involved: HashSet<i32> = numbers.filter(|number| calls.contains_key(number)).collect();
-        let calls: Vec<_> = involved.iter().filter_map(|pid| at(*pid, victim.returned)).collect();
-        let is_lone = calls.len() == involved.len() && calls.iter().all(|(before, _)| *before == 0);
-        is_lone.then(|| format!("{:?}: {}", calls.iter().map(|(_, entry)| entry.action).collect::<Vec<_>>(), victim.outcome))
+        let calls: Vec<_> = involved.iter().map(|pid| during(pid, victim)).collect();
+        let is_lone = calls.iter().all(|calls| !calls.is_empty() && calls.iter().all(|(before, _)| *before == 0));
+        let actions = |calls: &Vec<&(usize, &Entry)>| calls.iter().map(|(_, entry)| entry.action).collect::<Vec<_>>();
+        is_lone.then(|| format!("{:?}: {}", calls.iter().map(actions).collect::<Vec<_>>(), victim.outcome))
     });
     lone.collect()
 }
