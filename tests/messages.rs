@@ -215,6 +215,19 @@ fn the_queue_waits_for_no_open_transaction_of_a_user() {
 }
 
 /// The earlier message waits for its next attempt while the later one is sent and cleared away.
+/// Or a user who is at something and the mailer could wait for each other.
+#[test]
+fn nor_does_a_user_wait_for_a_mailer_that_has_passed_them_over() {
+    let (db, mut ann) = asked();
+    let mut mailer = db.mailer();
+    ann.run("set lock_timeout = '2s'; begin; select auth.update_user(auth.uid(), '{\"name\": \"x\"}')");
+    mailer.run("begin");
+    assert!(mailer.column::<Uuid>(IDS).is_empty(), "her row is held");
+    ann.run(&format!("select auth.change_password('{PASSWORD}', 'another password'); commit"));
+    mailer.run("commit");
+    assert!(mailer.column::<Uuid>(IDS).len() == 1, "the notice alone");
+}
+
 #[test]
 fn a_message_that_comes_late_does_not_supersede_a_later_one() {
     let db = Database::new();

@@ -70,37 +70,39 @@ create function auth_private.lease_messages(max_messages integer, lease_seconds 
     language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
-    moment timestamptz := pg_catalog.clock_timestamp();
+    moment     timestamptz := pg_catalog.clock_timestamp();
+    superseded uuid[];
 begin
     perform auth_private.clear_messages(1000, keep_seconds);
     -- Of several that wait for one purpose the newest counts. Tokens go to the address that the user has now; only for a change of
     -- address to another one. Notices go to where the user was when they were queued: a thief may have changed the address since.
-    delete from auth_private.messages d
-     where d.id operator(pg_catalog.=) any (array(
-               select m.id from auth_private.messages m
-                where m.completed_at is null and m.parked_at is null and m.user_id is not null
-                  and m.due_at operator(pg_catalog.<=) moment
-                  and (not exists (select from auth.users u
-                                    where u.id operator(pg_catalog.=) m.user_id
-                                      and (coalesce(m.token_purpose, 'change-email') operator(pg_catalog.=) 'change-email' or u.email operator(pg_catalog.=) m.recipient))
-                       or exists (select from auth_private.messages n
-                                   where n.user_id operator(pg_catalog.=) m.user_id and n.token_purpose operator(pg_catalog.=) m.token_purpose
-                                     and n.created_at operator(pg_catalog.>) m.created_at)
-                       -- The newer one may be done and cleared away: its token has superseded this one all the same.
-                       or exists (select from auth_private.one_time_tokens t
-                                   where t.user_id operator(pg_catalog.=) m.user_id and t.purpose operator(pg_catalog.=) m.token_purpose
-                                     and t.requested_at operator(pg_catalog.>) m.created_at))
-                order by m.due_at using operator(pg_catalog.<)
-                limit 1000 for update skip locked));
+    superseded := array(
+        select m.id from auth_private.messages m
+         where m.completed_at is null and m.parked_at is null and m.user_id is not null
+           and m.due_at operator(pg_catalog.<=) moment
+           and (not exists (select from auth.users u
+                             where u.id operator(pg_catalog.=) m.user_id
+                               and (coalesce(m.token_purpose, 'change-email') operator(pg_catalog.=) 'change-email' or u.email operator(pg_catalog.=) m.recipient))
+                or exists (select from auth_private.messages n
+                            where n.user_id operator(pg_catalog.=) m.user_id and n.token_purpose operator(pg_catalog.=) m.token_purpose
+                              and n.created_at operator(pg_catalog.>) m.created_at)
+                -- The newer one may be done and cleared away: its token has superseded this one all the same.
+                or exists (select from auth_private.one_time_tokens t
+                            where t.user_id operator(pg_catalog.=) m.user_id and t.purpose operator(pg_catalog.=) m.token_purpose
+                              and t.requested_at operator(pg_catalog.>) m.created_at))
+         order by m.due_at using operator(pg_catalog.<)
+         limit 1000);
     return query
-        -- With its user, so that nobody who holds the own row in an open transaction makes the mailer wait, and everybody with it.
+        -- With its user, so that nobody who holds the own row in an open transaction makes the mailer wait, and everybody with it. The user
+        -- first: "skip locked" waits all the same where the row is being updated at that very moment and then somebody else's, and whoever holds
+        -- a user can be waiting for their messages.
         with due as (
-            select m.id from auth_private.messages m join auth.users u on u.id operator(pg_catalog.=) m.user_id
+            select m.id from auth.users u join auth_private.messages m on m.user_id operator(pg_catalog.=) u.id
              where m.completed_at is null and m.parked_at is null and m.user_id is not null
-               and m.due_at operator(pg_catalog.<=) moment
+               and m.due_at operator(pg_catalog.<=) moment and m.id operator(pg_catalog.<>) all (superseded)
              order by m.due_at using operator(pg_catalog.<)
              limit max_messages
-               for no key update skip locked),
+               for no key update of u, m skip locked),
         -- A message that ends every worker that takes it must not end them for ever.
         leased as (
             update auth_private.messages m
@@ -114,6 +116,10 @@ begin
           from leased l
          where l.parked_at is null
          order by l.created_at using operator(pg_catalog.<);
+    -- Last, since from here on nothing is waited for.
+    delete from auth_private.messages d
+     where d.id operator(pg_catalog.=) any (array(
+               select m.id from auth_private.messages m where m.id operator(pg_catalog.=) any (superseded) for update skip locked));
 end
 $$;
 comment on function auth_private.lease_messages is 'Door: takes messages that are due, and hides them from other workers until the lease ends.';

@@ -138,6 +138,65 @@ end
 $$;
 comment on function auth_private.hold_roles is 'Door: keeps roles as they are until the transaction ends; false when one does not exist.';
 
+-- The mailer takes users before their messages.
+create or replace function auth_private.lease_messages(max_messages integer, lease_seconds integer, keep_seconds integer, max_attempts integer)
+    returns table (id uuid, kind text, recipient text, token_purpose text, user_id uuid, payload jsonb, created_at timestamptz)
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    moment     timestamptz := pg_catalog.clock_timestamp();
+    superseded uuid[];
+begin
+    perform auth_private.clear_messages(1000, keep_seconds);
+    -- Of several that wait for one purpose the newest counts. Tokens go to the address that the user has now; only for a change of
+    -- address to another one. Notices go to where the user was when they were queued: a thief may have changed the address since.
+    superseded := array(
+        select m.id from auth_private.messages m
+         where m.completed_at is null and m.parked_at is null and m.user_id is not null
+           and m.due_at operator(pg_catalog.<=) moment
+           and (not exists (select from auth.users u
+                             where u.id operator(pg_catalog.=) m.user_id
+                               and (coalesce(m.token_purpose, 'change-email') operator(pg_catalog.=) 'change-email' or u.email operator(pg_catalog.=) m.recipient))
+                or exists (select from auth_private.messages n
+                            where n.user_id operator(pg_catalog.=) m.user_id and n.token_purpose operator(pg_catalog.=) m.token_purpose
+                              and n.created_at operator(pg_catalog.>) m.created_at)
+                -- The newer one may be done and cleared away: its token has superseded this one all the same.
+                or exists (select from auth_private.one_time_tokens t
+                            where t.user_id operator(pg_catalog.=) m.user_id and t.purpose operator(pg_catalog.=) m.token_purpose
+                              and t.requested_at operator(pg_catalog.>) m.created_at))
+         order by m.due_at using operator(pg_catalog.<)
+         limit 1000);
+    return query
+        -- With its user, so that nobody who holds the own row in an open transaction makes the mailer wait, and everybody with it. The user
+        -- first: "skip locked" waits all the same where the row is being updated at that very moment and then somebody else's, and whoever holds
+        -- a user can be waiting for their messages.
+        with due as (
+            select m.id from auth.users u join auth_private.messages m on m.user_id operator(pg_catalog.=) u.id
+             where m.completed_at is null and m.parked_at is null and m.user_id is not null
+               and m.due_at operator(pg_catalog.<=) moment and m.id operator(pg_catalog.<>) all (superseded)
+             order by m.due_at using operator(pg_catalog.<)
+             limit max_messages
+               for no key update of u, m skip locked),
+        -- A message that ends every worker that takes it must not end them for ever.
+        leased as (
+            update auth_private.messages m
+               set attempts = m.attempts operator(pg_catalog.+) 1,
+                   due_at = moment operator(pg_catalog.+) pg_catalog.make_interval(secs => lease_seconds),
+                   parked_at = case when m.attempts operator(pg_catalog.>=) max_attempts then moment end
+              from due
+             where m.id operator(pg_catalog.=) due.id
+            returning m.*)
+        select l.id, l.kind, l.recipient, l.token_purpose, l.user_id, l.payload, l.created_at
+          from leased l
+         where l.parked_at is null
+         order by l.created_at using operator(pg_catalog.<);
+    -- Last, since from here on nothing is waited for.
+    delete from auth_private.messages d
+     where d.id operator(pg_catalog.=) any (array(
+               select m.id from auth_private.messages m where m.id operator(pg_catalog.=) any (superseded) for update skip locked));
+end
+$$;
+
 -- get_session needs no statement. Never dropped: a policy or a view of an application may have it.
 create or replace function auth.get_session() returns jsonb
     language c stable parallel restricted security definer set search_path = pg_catalog, pg_temp
