@@ -272,6 +272,37 @@ fn nobody_sets_their_own_password_after_they_were_thrown_out() {
     }
 }
 
+/// The same session, used twice, ends all others while it is also ending itself.
+#[test]
+fn a_session_that_was_kept_meanwhile_still_ends_by_what_it_does() {
+    let db = Database::new();
+    db.admin("Other");
+    db.dba().run("create table public.notes (about uuid references auth.users); grant insert on public.notes to app");
+    for n in 0..3 {
+        let mut root = db.admin(&format!("Root{n}"));
+        let (id, token) = (root.id, root.token.clone());
+        let same = || {
+            let mut same = db.app();
+            same.run(&format!("select auth.use_session('{token}', false)"));
+            same
+        };
+        let own_row = format!("select auth.update_user('{id}', '{{\"name\": \"x\"}}')");
+        let (held, deed) = [
+            (own_row.clone(), format!("select auth.change_password('{PASSWORD}', 'another fine password', true)")),
+            (own_row, format!("select auth.set_user_password('{id}', 'another fine password')")),
+            (format!("insert into public.notes values ('{id}')"), format!("select auth.delete_user('{id}')")),
+        ][n]
+            .clone();
+        let (said, is_refused) = parked(&db, &mut root, &deed, &mut same(), &held, || same().run("select auth.revoke_other_sessions()"));
+        assert!(!is_refused, "{deed}: {said:?}");
+        assert!(!root.is_signed_in(), "{deed}");
+        if n == 0 {
+            let new: serde_json::Value = serde_json::from_str(&said[0]).expect("an answer");
+            db.app().run(&format!("select auth.use_session('{}')", new["token"].as_str().expect("a token")));
+        }
+    }
+}
+
 #[test]
 fn what_has_waited_is_not_done_to_who_outranks_by_now_nor_by_a_role_that_is_trusted_no_more() {
     let db = Database::new();

@@ -38,8 +38,8 @@ fn change_password(current_password: Option<String>, new_password: Option<String
         let changed = if revoke {
             sessions::end_all(user, false)?;
             let origin = Origin::of_connection();
-            let opened = deeds::sessions::open(user, known.epoch + 1, Proof::Password(&hash), !limited, &origin);
-            record.ok_ending(known.epoch + 1)?;
+            let opened = deeds::sessions::open(user, callers::epoch(Mode::Latest, user), Proof::Password(&hash), !limited, &origin);
+            record.ok_ending()?;
             opened.ok_or(Code::INVALID_SESSION)?.render_renewed(!limited)
         } else {
             sessions::freshen(session);
@@ -74,7 +74,7 @@ fn set_password(new_password: Option<String>) {
         person.must_be_fresh()?;
         let password = Password::chosen(&required(new_password, "new_password")?, "new_password", &config::password_policy())?;
         let user = person.session.user;
-        let (hash, _, email) = passwords::of_user(user).ok_or(Code::INVALID_SESSION)?;
+        let (hash, email) = passwords::of_user(user).ok_or(Code::INVALID_SESSION)?;
         if hash.is_some() {
             return Err(Code::PASSWORD_ALREADY_SET.into());
         }
@@ -95,7 +95,6 @@ fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke
     run(move || {
         let caller = caller::administrator("user:set-password")?;
         let user = required(user_id, "user_id")?;
-        let epoch = callers::epoch(Mode::Latest, user);
         let policy = config::password_policy();
         let password = new_password.map(|text| Password::chosen(&text, "new_password", &policy)).transpose()?;
         caller.must_dominate(user)?;
@@ -122,7 +121,7 @@ fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke
         // Whoever sets their own ends the session that they do it with.
         let ends = caller.user() == Some(user) && revoke_sessions.unwrap_or(true);
         if ends {
-            record.ok_ending(epoch + 1)?
+            record.ok_ending()?
         } else {
             record.ok()?
         }
@@ -132,19 +131,18 @@ fn set_user_password(user_id: Option<Uuid>, new_password: Option<String>, revoke
 
 struct Known {
     hash: String,
-    epoch: i64,
     email: Option<String>,
 }
 
 /// Checks the caller's own password; none when it is wrong.
 fn prove(person: &Person, password: &Password) -> Result<Option<Known>> {
     let user = person.session.user;
-    let (hash, epoch, email) = passwords::of_user(user).ok_or(Code::INVALID_SESSION)?;
+    let (hash, email) = passwords::of_user(user).ok_or(Code::INVALID_SESSION)?;
     let hash = hash.ok_or(Code::CREDENTIAL_ACCOUNT_NOT_FOUND)?;
     let origin = Origin::of_connection();
     // The count of sign_in: a stolen session must not be a second place to guess at.
     let subjects = Subjects::of_user(user, email.as_deref(), origin.address);
-    Ok(Attempt::begin(subjects)?.check(password, Some(&hash))?.then_some(Known { hash, epoch, email }))
+    Ok(Attempt::begin(subjects)?.check(password, Some(&hash))?.then_some(Known { hash, email }))
 }
 
 /// The answer to a wrong password, which is on record.

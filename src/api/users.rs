@@ -10,7 +10,7 @@ use crate::domain::user_patch::{Keys, UserPatch};
 use crate::domain::{email::Email, password::Password, permission, profile};
 use crate::error::{Code, Error, Result, required};
 use crate::store::users::{self, Profile};
-use crate::store::{Mode, callers, passwords, tokens, user_roles};
+use crate::store::{passwords, tokens, user_roles};
 use pgrx::{Uuid, pg_extern};
 use serde_json::{Value, json};
 
@@ -168,7 +168,7 @@ fn delete_user(user_id: Option<Uuid>) -> bool {
         // That may have run code of the caller's, after which all is asked anew.
         let caller = caller::latest().identified()?;
         authorise_deletion(&caller, user_id)?;
-        let (is_oneself, epoch) = (caller.user() == Some(user), callers::epoch(Mode::Latest, user));
+        let is_oneself = caller.user() == Some(user);
         match caller.must_dominate(user) {
             Err(Error { code: Code::USER_NOT_FOUND, .. }) => return Ok(false),
             other => other?,
@@ -190,7 +190,7 @@ fn delete_user(user_id: Option<Uuid>) -> bool {
         let record = record.with("before", before.map_or(Value::Null, |user| json!({"email": user["email"], "roles": user["roles"]})));
         // The session of whoever deletes themselves is gone with them.
         if is_oneself {
-            record.ok_ending(epoch)?
+            record.ok_ending()?
         } else {
             record.needing("user:delete").ok()?
         }

@@ -164,6 +164,33 @@ pub fn as_of_now<T>(questions: impl FnOnce() -> T) -> T {
     }
 }
 
+/// A moment in our own transaction.
+#[derive(Clone, Copy)]
+pub struct Moment(pg_sys::CommandId);
+
+impl Moment {
+    /// What has been done so far is before it.
+    pub fn now() -> Self {
+        // SAFETY: the server's own counter; nothing that writes is in a parallel query.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            Moment(pg_sys::GetCurrentCommandId(false))
+        }
+    }
+}
+
+/// Asks several questions as of now, as if our transaction had ended at that moment: what others have done since shows, also where we have
+/// written over it.
+pub fn as_without_us<T>(since: Moment, questions: impl FnOnce() -> T) -> T {
+    // SAFETY: of a snapshot of the server's own that is not registered a copy is pushed, which is ours to change until it is popped.
+    unsafe {
+        under(pg_sys::GetLatestSnapshot(), || {
+            (*pg_sys::GetActiveSnapshot()).curcid = since.0;
+            questions()
+        })
+    }
+}
+
 /// Asks while a snapshot is the active one.
 ///
 /// # Safety

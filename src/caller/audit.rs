@@ -1,7 +1,8 @@
 //! What is written down about a deed.
 
 use super::{Caller, Origin};
-use crate::backend::{index, state};
+use crate::backend::index::{self, Moment};
+use crate::backend::state;
 use crate::error::{Code, Error, Result};
 use crate::store::audit::{self, Line};
 use crate::store::{Mode, callers};
@@ -16,6 +17,7 @@ pub struct Record {
     impersonator: Option<Uuid>,
     session: Option<Uuid>,
     caller: Caller,
+    since: Moment,
     needs: Vec<&'static str>,
     target: Option<Uuid>,
     details: Map<String, Value>,
@@ -31,6 +33,7 @@ impl Record {
             impersonator: session.and_then(|session| session.impersonator),
             session: session.map(|session| session.id),
             caller: caller.clone(),
+            since: Moment::now(),
             needs: Vec::new(),
             target: None,
             details: Map::new(),
@@ -89,13 +92,14 @@ impl Record {
         Ok(())
     }
 
-    /// The same of a deed that ends the session it was done with: what the epoch must be now.
-    pub fn ok_ending(self, epoch: i64) -> Result<()> {
-        if let Some(user) = self.caller.user() {
-            if callers::epoch(Mode::Latest, user) != epoch {
-                return Err(Code::INVALID_SESSION.into());
-            }
-            let (_, holdings) = callers::holdings_of_user(Mode::Latest, user);
+    /// The same of a deed that ends the session it was done with: whether that had been good until then.
+    pub fn ok_ending(self) -> Result<()> {
+        if let Caller::User(person) = &self.caller {
+            let (session, user) = (&person.session, person.session.user);
+            let (now, holdings) = index::as_without_us(self.since, || {
+                (callers::session_by_id(Mode::Read, session.id), callers::holdings_of_user(Mode::Read, user).1)
+            });
+            now.ok_or(Code::INVALID_SESSION)?;
             if let Some(lacking) = self.needs.iter().find(|permission| !holdings.holds(permission)) {
                 return Err(Error::about(Code::PERMISSION_DENIED, *lacking));
             }

@@ -27,18 +27,16 @@ pub fn find_credentials(email: &str) -> Option<Credentials> {
     })
 }
 
-/// A user's hash and epoch, where the caller may see them; and the address, which failed attempts are counted by.
-pub fn of_user(user: Uuid) -> Option<(Option<String>, i64, Option<String>)> {
+/// A user's hash, where the caller may see it; and the address, which failed attempts are counted by.
+pub fn of_user(user: Uuid) -> Option<(Option<String>, Option<String>)> {
     first(
         Mode::Write,
-        "select p.hash,
-                coalesce((select pg_catalog.sum(e.epoch) from auth_private.session_epochs e where e.user_id operator(pg_catalog.=) u.id), 0)::pg_catalog.int8,
-                u.email
+        "select p.hash, u.email
            from auth.users u
            left join auth_private.passwords p on p.user_id operator(pg_catalog.=) u.id
           where u.id operator(pg_catalog.=) $1",
         &[user.into()],
-        |row| (row.get(1), row.value(2), row.get(3)),
+        |row| (row.get(1), row.get(2)),
     )
 }
 
