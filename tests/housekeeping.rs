@@ -112,3 +112,22 @@ fn a_shutdown_does_not_wait_for_it() {
     }
     cluster.control("stop");
 }
+
+/// An administrator, DROP DATABASE … WITH (FORCE), or a shutdown.
+#[test]
+fn whoever_ends_it_amid_its_work_ends_nothing_else() {
+    let settings = [("fsync", "off"), ("shared_preload_libraries", "'pg_auth'"), ("auth.purge_interval", "1s")];
+    let cluster = Cluster::start("housekeeping_ended", &settings);
+    let mut dba = cluster.connect("postgres", "postgres");
+    dba.run("create database origin");
+    cluster.connect("postgres", "origin").run("create extension pg_auth cascade");
+    (0..8).for_each(|n| dba.run(&format!("create database copy{n} template origin")));
+    let mut ended = 0;
+    while ended < 100 {
+        ended += dba.one::<i64>(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity where backend_type = 'pg_auth housekeeping of a database'",
+        );
+        sleep(Duration::from_millis(ended as u64 % 20));
+    }
+    assert!(!cluster.log().contains("terminated by signal"), "{}", cluster.log());
+}

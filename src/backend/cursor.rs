@@ -266,6 +266,8 @@ pub mod unguarded {
             procedure: RegProcedure,
             argument: Datum,
         );
+        /// The handler of a signal, which is called without anything of ours below it.
+        pub fn die(signal: c_int);
         pub fn ActiveSnapshotSet() -> bool;
         pub fn GetActiveSnapshot() -> Snapshot;
         #[cfg(not(feature = "pg18"))]

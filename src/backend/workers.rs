@@ -1,6 +1,7 @@
 //! Background workers: one that wakes up now and then, and one for each database that it then visits. Only where the library is in
 //! shared_preload_libraries.
 
+use super::cursor::unguarded;
 use pgrx::bgworkers::{BackgroundWorker, BackgroundWorkerBuilder, BackgroundWorkerStatus, BgWorkerStartTime, SignalWakeFlags};
 use pgrx::{FromDatum, IntoDatum, pg_sys};
 use std::time::Duration;
@@ -27,9 +28,17 @@ pub fn register(entry: &str) {
 pub fn connect(database: Option<pg_sys::Oid>) {
     match database {
         Some(oid) => {
-            // SIGTERM ends it wherever it is, also while it waits for a database that somebody is renaming.
+            // SIGTERM ends it wherever it waits, also for a database that somebody is renaming; and only there. What the server has for workers
+            // ends them within the handler: amid an allocation that leaves the memory corrupt or waits for ever, and amid a change of the log the
+            // server itself ends.
             // SAFETY: the handlers are the server's own.
-            unsafe { pg_sys::BackgroundWorkerUnblockSignals() };
+            unsafe {
+                #[cfg(not(feature = "pg18"))]
+                pg_sys::pqsignal(pg_sys::SIGTERM as i32, Some(unguarded::die));
+                #[cfg(feature = "pg18")]
+                pg_sys::pqsignal_be(pg_sys::SIGTERM as i32, Some(unguarded::die));
+                pg_sys::BackgroundWorkerUnblockSignals();
+            }
             BackgroundWorker::connect_worker_to_spi_by_oid(Some(oid), None)
         }
         None => {
