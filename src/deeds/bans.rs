@@ -19,7 +19,8 @@ pub fn ban(caller: &Caller, user: Uuid, reason: Option<String>, end: End) -> Res
         return Err(Code::LAST_ADMIN.into());
     }
     let reason = reason.unwrap_or_else(config::default_ban_reason);
-    let (expires_at, former) = bans::put(user, &reason, caller.user(), end);
+    let former = bans::current(user);
+    let expires_at = bans::put(user, &reason, caller.user(), end);
     sessions::end_all(user, true)?;
     Ok(((reason, expires_at), former))
 }

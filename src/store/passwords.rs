@@ -1,7 +1,7 @@
 //! Passwords: their hashes, and the account "credential" that shows that there is one.
 
-use super::users::{self, Standing};
-use super::{call, callers, first, run};
+use super::users::Standing;
+use super::{bans, call, callers, first, run};
 use crate::backend::ids;
 use crate::backend::index::{self, Index, Key};
 use crate::backend::spi::Mode;
@@ -22,7 +22,7 @@ pub fn find_credentials(email: &str) -> Option<Credentials> {
         let found = index::first(&USERS_BY_EMAIL, &Key::Text(email), |row| (row.value(1), row.value(3)));
         let (user, email_verified) = found.unwrap_or((ids::servers(uuid::Uuid::nil()), false));
         let hash = index::first(&PASSWORDS, &Key::Uuid(user), |row| row.value(2));
-        let standing = Standing { user, epoch: callers::epoch(Mode::Read, user), email_verified, ban: users::ban(user) };
+        let standing = Standing { user, epoch: callers::epoch(Mode::Read, user), email_verified, ban: bans::held(user) };
         found.map(|_| Credentials { hash, standing })
     })
 }

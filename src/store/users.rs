@@ -1,9 +1,9 @@
 //! Users.
 
-use super::callers;
 use super::user_list::ListedUser;
+use super::{bans, callers};
 use super::{call, first, run};
-use crate::backend::index::{self, Index, Key};
+use crate::backend::index::{self, Key};
 use crate::backend::json::{Json, WholeJson, moment};
 use crate::backend::jsonb::object_of;
 use crate::backend::raise::{on_behalf_of_others, undone};
@@ -35,7 +35,7 @@ pub fn exists(user: Uuid) -> bool {
 
 /// A user as the calling statement sees them.
 pub fn rendered_as_seen(user: Uuid) -> Option<RenderedUser> {
-    let ban = ban(user);
+    let ban = bans::held(user);
     let (banned, (ban_reason, ban_expires_at)) = (ban.is_some(), ban.unzip());
     let mut roles: Vec<String> = index::rows(&callers::ROLES_OF_USERS, &Key::Uuid(user), |row| row.value(2));
     roles.sort_unstable();
@@ -54,14 +54,6 @@ pub fn rendered_as_seen(user: Uuid) -> Option<RenderedUser> {
         updated_at: moment(row.value(8)),
         last_sign_in_at: row.get(9).map(moment),
     })
-}
-
-static BANS: Index = Index::new(c"auth", c"bans", c"bans_pkey");
-
-/// Why a user is banned at this moment, and until when.
-pub fn ban(user: Uuid) -> Option<(String, Option<TimestampWithTimeZone>)> {
-    let ban = index::first(&BANS, &Key::Uuid(user), |row| (row.value(2), row.get::<TimestampWithTimeZone>(5)));
-    ban.filter(|(_, end)| end.is_none_or(|end| end.into_inner() > state::clock()))
 }
 
 /// Whose address it is, where the caller may know.
@@ -105,7 +97,7 @@ pub struct Standing {
     pub epoch: i64,
     pub email_verified: bool,
     /// The ban that holds now.
-    pub ban: Option<(String, Option<TimestampWithTimeZone>)>,
+    pub ban: Option<bans::Terms>,
 }
 
 impl Standing {
