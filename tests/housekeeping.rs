@@ -1,6 +1,6 @@
 //! What is over goes, and nothing else.
 
-use pgrx_tests::{Cluster, Database};
+use pgrx_tests::{Actor, Cluster, Database};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -63,11 +63,17 @@ fn it_goes_in_small_steps_and_past_what_somebody_holds() {
     }
 }
 
+/// A cluster whose worker comes every second, and its superuser.
+fn preloaded(name: &str) -> (Cluster, Actor) {
+    let settings = [("fsync", "off"), ("shared_preload_libraries", "'pg_auth'"), ("auth.purge_interval", "1s")];
+    let cluster = Cluster::start(name, &settings);
+    let dba = cluster.connect("postgres", "postgres");
+    (cluster, dba)
+}
+
 #[test]
 fn where_the_library_is_preloaded_a_worker_does_it_in_every_database() {
-    let settings = [("fsync", "off"), ("shared_preload_libraries", "'pg_auth'"), ("auth.purge_interval", "1s")];
-    let cluster = Cluster::start("housekeeping", &settings);
-    let mut dba = cluster.connect("postgres", "postgres");
+    let (cluster, mut dba) = preloaded("housekeeping");
     dba.run("create database one");
     dba.run("create database two");
     let mut ones = cluster.connect("postgres", "one");
@@ -100,9 +106,7 @@ fn where_the_library_is_preloaded_a_worker_does_it_in_every_database() {
 /// `pg_ctl -m fast stop` gives up after a minute.
 #[test]
 fn a_shutdown_does_not_wait_for_it() {
-    let settings = [("fsync", "off"), ("shared_preload_libraries", "'pg_auth'"), ("auth.purge_interval", "1s")];
-    let cluster = Cluster::start("housekeeping_stopped", &settings);
-    let mut dba = cluster.connect("postgres", "postgres");
+    let (cluster, mut dba) = preloaded("housekeeping_stopped");
     dba.run("create extension pg_auth cascade");
     dba.run("begin; lock auth_private.failed_attempts");
     let at_it =
@@ -116,9 +120,7 @@ fn a_shutdown_does_not_wait_for_it() {
 /// An administrator, DROP DATABASE … WITH (FORCE), or a shutdown.
 #[test]
 fn whoever_ends_it_amid_its_work_ends_nothing_else() {
-    let settings = [("fsync", "off"), ("shared_preload_libraries", "'pg_auth'"), ("auth.purge_interval", "1s")];
-    let cluster = Cluster::start("housekeeping_ended", &settings);
-    let mut dba = cluster.connect("postgres", "postgres");
+    let (cluster, mut dba) = preloaded("housekeeping_ended");
     dba.run("create database origin");
     cluster.connect("postgres", "origin").run("create extension pg_auth cascade");
     (0..8).for_each(|n| dba.run(&format!("create database copy{n} template origin")));

@@ -218,9 +218,7 @@ fn two_imports_of_the_same_rows_in_other_orders_do_not_stop_each_other() {
         let outcomes = std::thread::scope(|scope| {
             let first = scope.spawn(|| first.print(&format!("select status from auth.import_users('{one}')")));
             let second = scope.spawn(|| second.print(&format!("select status from auth.import_users('{other}')")));
-            until("both wait", || {
-                db.dba().one::<i64>("select count(*) from pg_stat_activity where query ~ 'import_users' and wait_event_type = 'Lock'") == 2
-            });
+            db.until_so_many_wait(2, "import_users");
             holder.run("rollback");
             [first.join().expect("an outcome").0, second.join().expect("an outcome").0]
         });

@@ -214,7 +214,6 @@ fn the_queue_waits_for_no_open_transaction_of_a_user() {
     assert_eq!(kinds, ["password-changed", "verify-email"]);
 }
 
-/// The earlier message waits for its next attempt while the later one is sent and cleared away.
 /// Or a user who is at something and the mailer could wait for each other.
 #[test]
 fn nor_does_a_user_wait_for_a_mailer_that_has_passed_them_over() {
@@ -228,6 +227,7 @@ fn nor_does_a_user_wait_for_a_mailer_that_has_passed_them_over() {
     assert!(mailer.column::<Uuid>(IDS).len() == 1, "the notice alone");
 }
 
+/// The earlier message waits for its next attempt while the later one is sent and cleared away.
 #[test]
 fn a_message_that_comes_late_does_not_supersede_a_later_one() {
     let db = Database::new();

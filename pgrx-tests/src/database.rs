@@ -117,11 +117,17 @@ impl Database {
 
     /// Comes back when a statement that mentions this waits for somebody's lock.
     pub fn until_it_waits(&self, mentioned: &str) {
+        self.until_so_many_wait(1, mentioned);
+    }
+
+    /// The same of several at once; half a minute at most.
+    pub fn until_so_many_wait(&self, statements: i64, mentioned: &str) {
         let waiting = format!(
             "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%{mentioned}%' and datname = current_database()"
         );
-        let mut dba = self.dba();
-        while dba.one::<i64>(&waiting) == 0 {
+        let (mut dba, began) = (self.dba(), std::time::Instant::now());
+        while dba.one::<i64>(&waiting) < statements {
+            assert!(began.elapsed().as_secs() < 30, "not {statements} wait: {mentioned}");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }

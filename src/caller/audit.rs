@@ -1,6 +1,6 @@
 //! What is written down about a deed.
 
-use super::{Caller, Origin};
+use super::{Caller, Origin, Person};
 use crate::backend::index::{self, Moment};
 use crate::backend::state;
 use crate::error::{Code, Error, Result};
@@ -8,6 +8,7 @@ use crate::store::audit::{self, Line};
 use crate::store::{Mode, callers};
 use pgrx::Uuid;
 use serde_json::{Map, Value, json};
+use std::rc::Rc;
 
 /// A line of the audit log in the making. The action is the function's name.
 #[derive(Clone)]
@@ -95,14 +96,13 @@ impl Record {
     /// The same of a deed that ends the session it was done with: whether that had been good until then.
     pub fn ok_ending(self) -> Result<()> {
         if let Caller::User(person) = &self.caller {
-            let (session, user) = (&person.session, person.session.user);
-            let (now, holdings) = index::as_without_us(self.since, || {
-                (callers::session_by_id(Mode::Read, session.id), callers::holdings_of_user(Mode::Read, user).1)
+            let until_then = index::as_without_us(self.since, || {
+                let session = callers::session_by_id(Mode::Read, person.session.id)?;
+                let rights = Rc::new(callers::holdings_of_user(Mode::Read, session.user));
+                Some(Caller::User(Person { session, rights }))
             });
-            now.ok_or(Code::INVALID_SESSION)?;
-            if let Some(lacking) = self.needs.iter().find(|permission| !holdings.holds(permission)) {
-                return Err(Error::about(Code::PERMISSION_DENIED, *lacking));
-            }
+            let until_then = until_then.ok_or(Code::INVALID_SESSION)?;
+            self.needs.iter().try_for_each(|permission| until_then.must_hold(permission))?;
         }
         self.ok_at_last();
         Ok(())

@@ -1,8 +1,7 @@
 //! Users.
 
 use super::user_list::ListedUser;
-use super::{bans, callers};
-use super::{call, first, run};
+use super::{bans, call, callers, first, run};
 use crate::backend::index::{self, Key};
 use crate::backend::json::{Json, WholeJson, moment};
 use crate::backend::jsonb::object_of;
